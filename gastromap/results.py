@@ -1,0 +1,174 @@
+"""What a run finds, as frozen types: writers render them, models do not write.
+
+The JSON form of :class:`StudyResult` is described by ``gastromap/reports/result.schema.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gastromap.volume import CtVolume
+
+__all__ = [
+    "ClinicalVariables",
+    "Confidence",
+    "GradCamResult",
+    "KeySlice",
+    "KeySliceOrigin",
+    "ModelIdentity",
+    "NomogramOmitted",
+    "NomogramResult",
+    "PredictorContribution",
+    "RunRecord",
+    "SlicePrediction",
+    "StageResult",
+    "StudyResult",
+]
+
+#: Who chose the key slice, in the order of authority of the T-stage design.
+KeySliceOrigin = Literal["call_uid", "call_index", "seg", "rtstruct", "kos"]
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model made a result; read from the bundle, never typed again."""
+
+    name: str
+    version: str
+    network: str  #: for example ``GTRNet-18``
+    weights_sha256: str
+    preprocessing: str  #: profile name
+    trained_on: str  #: ``synthetic`` or a description of the training cohort
+    notice: str  #: sentence to print wherever a figure of this model is printed
+
+
+@dataclass(frozen=True)
+class KeySlice:
+    """The slice with the largest tumour cross-section and how it was found."""
+
+    index: int  #: into ``CtVolume.hu``
+    index_from_feet: int  #: 0 is the slice nearest to the feet
+    sop_instance_uid: str
+    position_mm: float  #: z in patient coordinates (+ towards the head)
+    origin: KeySliceOrigin
+    tumour_area_mm2: float | None = None  #: only from a SEG or RTSTRUCT
+
+
+@dataclass(frozen=True)
+class SlicePrediction:
+    """Softmax output for one slice."""
+
+    index: int
+    sop_instance_uid: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How far a stage can be trusted, in the terms of the T-stage design, section 3."""
+
+    staged: bool  #: False is shown as "not confidently staged"
+    prediction_set: tuple[str, ...]  #: conformal set, lowest stage first
+    coverage: float  #: nominal coverage of the set
+    votes_for_stage: int
+    slices: int
+    reasons: tuple[str, ...] = ()  #: sentences that say why it is not confidently staged
+    calibration: str = ""  #: identifier of the calibration data
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Stage of one study."""
+
+    stage: str  #: ``T1`` … ``T4``
+    probabilities: Mapping[str, float]  #: mean of the calibrated softmax outputs, sum 1 within 1e-6
+    slices: tuple[SlicePrediction, ...]  #: key slice and its neighbours, from the feet upwards
+    confidence: Confidence
+    rad_score: float | None  #: standardised linear score of deep features, in SD of the training cohort
+    model: ModelIdentity
+    device: str
+
+
+@dataclass(frozen=True)
+class GradCamResult:
+    """Grad-CAM on the grid of the key slice: an explanation, never a lesion outline."""
+
+    stage: str
+    heatmap: NDArray[np.float32] = field(repr=False)  #: shape (rows, columns), 0 to 1
+    index: int  #: slice index into the volume
+    layer: str
+
+
+@dataclass(frozen=True)
+class ClinicalVariables:
+    """Clinical predictors of the nomogram; ``None`` where the source is silent."""
+
+    tumour_size_cm: float | None = None
+    differentiation: Literal["well", "moderate", "poor"] | None = None
+    lauren: Literal["intestinal", "diffuse", "mixed"] | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the variables without a value."""
+        names = ("tumour_size_cm", "differentiation", "lauren")
+        return tuple(name for name in names if getattr(self, name) is None)
+
+
+@dataclass(frozen=True)
+class PredictorContribution:
+    """One row of the nomogram."""
+
+    name: str  #: for example ``Lauren type``
+    value: str  #: as shown to the reader, for example ``diffuse``
+    log_odds: float
+    points: float  #: 0 to 100, relative to the predictor's lowest value
+
+
+@dataclass(frozen=True)
+class NomogramResult:
+    """Stage probabilities of the proportional-odds nomogram."""
+
+    variant: Literal["published", "refit"]
+    source: str  #: where the coefficients come from, as a sentence
+    probabilities: Mapping[str, float]
+    stage: str
+    contributions: tuple[PredictorContribution, ...]
+    total_points: float
+
+
+@dataclass(frozen=True)
+class NomogramOmitted:
+    """Why there is no nomogram."""
+
+    missing: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Facts of the run for the audit trail; no patient data."""
+
+    run_id: str
+    started: str  #: ISO 8601 with offset
+    version: str
+    packages: Mapping[str, str]
+    seconds: Mapping[str, float]  #: by stage of the pipeline
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All that the writers need, once."""
+
+    volume: CtVolume
+    key_slice: KeySlice
+    stage: StageResult
+    grad_cam: GradCamResult
+    nomogram: NomogramResult | NomogramOmitted
+    run: RunRecord
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The synthetic gastric-cancer cohort: demonstration, tests, benchmarks. Never patients."""
