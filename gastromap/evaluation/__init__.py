@@ -1,0 +1,1 @@
+"""Evaluation of stage predictions: metrics, intervals, checks of the split, metrics as JSON."""
