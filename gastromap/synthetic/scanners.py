@@ -52,7 +52,7 @@ _PRESETS: Final[dict[int, _Preset]] = {
     3: _Preset(
         manufacturer="Philips",
         models=("Ingenuity CT",),
-        kernels=("YA", "YB"),
+        kernels=("A", "B"),
         thickness_mm=(1.0, 1.5, 2.0),
         spacing_mm=(0.7, 0.9),
         noise_hu=(12.0, 18.0),
