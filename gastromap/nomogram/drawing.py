@@ -97,8 +97,9 @@ def draw_nomogram(
 def _draw_axis(canvas: Axes, axis: NomogramAxis, *, y: float, scale: float) -> None:
     canvas.text(-31, y, axis.title, va="center", fontsize=9)
     places = [place * scale for place, _ in axis.ticks]
-    if places:
-        canvas.plot([min(places), max(places)], [y, y], color="black", lw=0.8)
+    # A total can lie beyond the last round tick; the line shows how far the axis reaches.
+    ends = [0.0, 100.0] if axis.total else [min(places), max(places)]
+    canvas.plot(ends, [y, y], color="black", lw=0.8)
     previous = -np.inf
     for place, (_, label) in zip(places, axis.ticks, strict=True):
         canvas.plot([place, place], [y, y + 0.12], color="black", lw=0.8)

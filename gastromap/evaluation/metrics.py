@@ -1,0 +1,228 @@
+"""Metrics of stage predictions; numpy only.
+
+Functions of a confusion matrix take leading axes, so that 1,000 resampled matrices cost one call. An undefined value
+(nobody in the denominator) is NaN, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "FIRST_ADVANCED_STAGE",
+    "accuracy",
+    "binary_auc",
+    "brier_score",
+    "class_rates",
+    "confusion_matrix",
+    "dice",
+    "number_needed_to_treat",
+    "one_vs_rest_auc",
+    "over_and_under_treatment",
+    "treatment_counts",
+    "weighted_kappa",
+]
+
+#: T3; T3 and T4 count as positive where treatment is judged (doi 10.1038/s41746-025-02002-5).
+FIRST_ADVANCED_STAGE = 2
+
+_Array = NDArray[np.float64]
+
+
+def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> _Array:
+    """Quotient, NaN where the denominator is 0."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float))
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+
+
+def binary_auc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> _Array:
+    """Area under the ROC curve by ranks; a tie counts one half.
+
+    Parameters
+    ----------
+    scores : array, shape (n,)
+        Higher speaks for positive; finite.
+    positive : array of bool, shape (n,)
+    weights : array, shape (…, n), optional
+        Weight of each case, for example how often it was drawn in each resample.
+
+    Returns
+    -------
+    array, shape (…)
+        0 to 1; NaN where one of the two groups is empty.
+
+    See Also
+    --------
+    gastromap.evaluation.bootstrap.bootstrap_intervals : passes the weights of all resamples at once.
+    """
+    scores, positive = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
+    order = np.argsort(scores, kind="stable")
+    if len(order) == 0:
+        return np.full(weights.shape[:-1], np.nan)
+    # Equal scores form one group: within it every pair of positive and negative counts one half.
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    drawn = weights[..., order]
+    positives = np.add.reduceat(drawn * positive[order], starts, axis=-1)
+    negatives = np.add.reduceat(drawn * ~positive[order], starts, axis=-1)
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    return _ratio((positives * below).sum(axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
+
+
+def one_vs_rest_auc(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> _Array:
+    """Area under the ROC curve of each stage against all others.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, n_stages)
+    labels : array of int, shape (n,)
+    weights : array, shape (…, n), optional
+        As in :func:`binary_auc`.
+
+    Returns
+    -------
+    array, shape (…, n_stages)
+        The macro AUC is its mean over the last axis.
+    """
+    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    columns = range(probabilities.shape[1])
+    return np.stack([binary_auc(probabilities[:, k], labels == k, weights) for k in columns], axis=-1)
+
+
+def confusion_matrix(
+    labels: ArrayLike, predicted: ArrayLike, *, stages: int = 4, weights: ArrayLike | None = None
+) -> _Array:
+    """Count cases by true stage (row) and predicted stage (column).
+
+    Parameters
+    ----------
+    labels, predicted : array of int, shape (n,)
+        0 to `stages` - 1.
+    weights : array, shape (…, n), optional
+
+    Returns
+    -------
+    array, shape (…, stages, stages)
+    """
+    cell = np.asarray(labels, dtype=np.int64) * stages + np.asarray(predicted, dtype=np.int64)
+    member = (cell[:, np.newaxis] == np.arange(stages**2)).astype(float)
+    counts = member.sum(axis=0) if weights is None else np.asarray(weights, dtype=float) @ member
+    return np.asarray(counts.reshape(*counts.shape[:-1], stages, stages))
+
+
+def accuracy(confusion: _Array) -> _Array:
+    """Share of cases on the diagonal; shape (…, k, k) to (…)."""
+    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
+
+
+def weighted_kappa(confusion: _Array, *, weights: Literal["linear", "quadratic"]) -> _Array:
+    """Cohen's kappa with disagreement weighted by the distance of the stages; shape (…, k, k) to (…).
+
+    Notes
+    -----
+    Cohen 1968, doi 10.1037/h0026256. NaN where both sides know only one and the same stage.
+    """
+    confusion = np.asarray(confusion, dtype=float)
+    index = np.arange(confusion.shape[-1])
+    distance = np.abs(index[:, np.newaxis] - index).astype(float)
+    if weights == "quadratic":
+        distance = distance**2
+    total = confusion.sum(axis=(-2, -1))
+    by_chance = confusion.sum(axis=-1)[..., :, np.newaxis] * confusion.sum(axis=-2)[..., np.newaxis, :]
+    return 1 - _ratio((distance * confusion).sum(axis=(-2, -1)) * total, (distance * by_chance).sum(axis=(-2, -1)))
+
+
+def class_rates(confusion: _Array) -> dict[str, _Array]:
+    """Sensitivity, specificity, PPV and NPV of each stage against all others.
+
+    Parameters
+    ----------
+    confusion : array, shape (…, k, k)
+        True stage in rows.
+
+    Returns
+    -------
+    dict of array, shape (…, k)
+        Keys ``sensitivity``, ``specificity``, ``ppv``, ``npv``; 0 to 1 or NaN.
+    """
+    confusion = np.asarray(confusion, dtype=float)
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, called = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    total = confusion.sum(axis=(-2, -1))[..., np.newaxis]
+    rejected = total - true - called + hit
+    return {
+        "sensitivity": _ratio(hit, true),
+        "specificity": _ratio(rejected, total - true),
+        "ppv": _ratio(hit, called),
+        "npv": _ratio(rejected, total - called),
+    }
+
+
+def brier_score(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> _Array:
+    """Mean squared distance of the probabilities from the truth, summed over the stages.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, n_stages)
+    labels : array of int, shape (n,)
+    weights : array, shape (…, n), optional
+
+    Returns
+    -------
+    array, shape (…)
+        0 (sure and right) to 2 (sure and wrong); Brier 1950, the form for several classes.
+    """
+    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    truth = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
+    squares = ((probabilities - truth) ** 2).sum(axis=1)
+    drawn = np.ones(len(squares)) if weights is None else np.asarray(weights, dtype=float)
+    return _ratio(drawn @ squares, drawn.sum(axis=-1))
+
+
+def treatment_counts(confusion: _Array) -> dict[str, _Array]:
+    """Counts with T3 or T4 as positive: ``n``, ``positives``, ``false_positives``, ``false_negatives``; each (…)."""
+    first, confusion = FIRST_ADVANCED_STAGE, np.asarray(confusion, dtype=float)
+    return {
+        "n": confusion.sum(axis=(-2, -1)),
+        "positives": confusion[..., first:, :].sum(axis=(-2, -1)),
+        "false_positives": confusion[..., :first, first:].sum(axis=(-2, -1)),
+        "false_negatives": confusion[..., first:, :first].sum(axis=(-2, -1)),
+    }
+
+
+def over_and_under_treatment(
+    *, n: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike
+) -> tuple[_Array, _Array]:
+    """Shares of all patients who would be treated too much (FP/N) and too little (FN/N); 0 to 1."""
+    return _ratio(false_positives, n), _ratio(false_negatives, n)
+
+
+def number_needed_to_treat(
+    *, n: ArrayLike, positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike
+) -> _Array:
+    """Patients to be treated by the prediction for one net benefit, at threshold probability 0.5.
+
+    Returns
+    -------
+    array
+        1 / (TP/N - FP/N), at least 1; infinite where there is no net benefit.
+
+    Notes
+    -----
+    Definition found by recalculating doi 10.1038/s41746-025-02002-5; T-stage design, section 1.
+    """
+    true_positives = np.asarray(positives, dtype=float) - false_negatives
+    benefit = _ratio(true_positives - np.asarray(false_positives, dtype=float), n)
+    return np.asarray(np.where(benefit <= 0, np.inf, _ratio(1.0, np.where(benefit <= 0, 1.0, benefit))))
+
+
+def dice(first: ArrayLike, second: ArrayLike) -> float:
+    """Overlap of two masks of equal shape, 0 to 1; NaN where both are empty."""
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if a.shape != b.shape:
+        msg = f"expected masks of equal shape, got {a.shape} and {b.shape}. Bring both to the same grid."
+        raise ValueError(msg)
+    return float(_ratio(2.0 * np.count_nonzero(a & b), np.count_nonzero(a) + np.count_nonzero(b)))

@@ -1,0 +1,84 @@
+"""Check that no patient stands on both sides of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from gastromap.errors import UsageError
+
+__all__ = ["check_patient_split"]
+
+_PATIENT_KEYS = ("patient_id", "PatientID")
+
+
+def _sides(datalist: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Entries by side: each list of the datalist, each fold of a list on its own."""
+    sides: dict[str, list[Any]] = {}
+    for name, entries in datalist.items():
+        # A decathlon datalist also holds text, numbers and label tables.
+        if isinstance(entries, str) or not isinstance(entries, Sequence):
+            continue
+        for entry in entries:
+            fold = entry.get("fold") if isinstance(entry, Mapping) else None
+            sides.setdefault(name if fold is None else f"{name} fold {fold}", []).append(entry)
+    return sides
+
+
+def _patient_of(entry: object, side: str, position: int) -> str:
+    names = [key for key in _PATIENT_KEYS if isinstance(entry, Mapping) and key in entry]
+    patient = str(entry[names[0]]).strip() if names and isinstance(entry, Mapping) else ""
+    if not patient or (names and isinstance(entry, Mapping) and entry[names[0]] is None):
+        raise UsageError(
+            "PATIENT_UNKNOWN",
+            where=f"datalist, {side}, entry {position}",
+            expected="patient_id in each entry",
+            got="none",
+            remedy="Add the identifier: without it the split cannot be checked.",
+        )
+    return patient
+
+
+def check_patient_split(datalist: Mapping[str, Any]) -> None:
+    """Refuse a datalist in which a patient stands on two sides.
+
+    Parameters
+    ----------
+    datalist : mapping
+        MONAI datalist: ``{"training": [{"image": …, "patient_id": …}, …], "validation": […], "test": […]}``.
+        ``PatientID`` is accepted as name; entries with ``fold`` count as one side a fold. Values that are not lists
+        are passed over.
+
+    Raises
+    ------
+    UsageError
+        ``PATIENT_ON_BOTH_SIDES`` with the number of patients (never their names), ``PATIENT_UNKNOWN`` for an entry
+        without patient, ``DATALIST_EMPTY`` where there is nothing to check.
+
+    Notes
+    -----
+    Identifiers are compared as text without surrounding blanks, because tables turn 7 into "7" and "7 ".
+    """
+    patients = {
+        side: {_patient_of(entry, side, position) for position, entry in enumerate(entries, start=1)}
+        for side, entries in _sides(datalist).items()
+    }
+    if not patients:
+        raise UsageError(
+            "DATALIST_EMPTY",
+            where="datalist",
+            expected="lists of entries",
+            got="none",
+            remedy="Give at least one side with entries.",
+        )
+    for first, second in combinations(patients, 2):
+        shared = len(patients[first] & patients[second])
+        if shared:
+            raise UsageError(
+                "PATIENT_ON_BOTH_SIDES",
+                where="datalist",
+                expected="each patient on one side",
+                got=f"{shared} of {len(patients[second])} patients of {second} also in {first}",
+                remedy="Split by patient, not by slice or study.",
+            )
