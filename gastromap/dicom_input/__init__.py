@@ -1,0 +1,28 @@
+"""The input gate: from a folder of DICOM files to one checked CT volume, or a refusal that says why.
+
+The four steps are called in this order::
+
+    folder = load_folder(path, settings=settings)
+    selected = select_series(folder, settings=settings)
+    volume = build_volume(selected, settings=settings)
+    key_slice = gastromap.key_slice.find_key_slice(folder, volume, requested=None)
+
+The gate never guesses: a wrong patient, phase or geometry gives a plausible but false stage. Limits act on file meta
+and header; a child process with limits on time and memory is left to the runner.
+"""
+
+from gastromap.dicom_input.folder import DicomFolder, SeriesEntry, load_folder
+from gastromap.dicom_input.hounsfield import build_volume
+from gastromap.dicom_input.limits import GateSettings
+from gastromap.dicom_input.select import SelectedSeries, select_series, study_roles
+
+__all__ = [
+    "DicomFolder",
+    "GateSettings",
+    "SelectedSeries",
+    "SeriesEntry",
+    "build_volume",
+    "load_folder",
+    "select_series",
+    "study_roles",
+]

@@ -1,0 +1,233 @@
+"""Steps 1 to 3 of the gate: scan, parse and patient check, up to a folder whose content is known.
+
+No pixel is read here. What is wrong with one file is kept with it; whether it refuses the run is decided when the
+series is chosen, because a damaged file of another series is only worth a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gastromap.dicom_input.image import CtImage, ct_image
+from gastromap.dicom_input.labels import Labels, quiet_pydicom
+from gastromap.dicom_input.limits import GateSettings
+from gastromap.dicom_input.parse import CT_IMAGE, ParsedFile, parse_file
+from gastromap.dicom_input.patient import check_one_patient
+from gastromap.dicom_input.scan import ScannedFolder, scan_folder
+from gastromap.errors import Refusal
+
+__all__ = ["DicomFolder", "SeriesEntry", "load_folder"]
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_KEYWORDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+#: Printed in messages, hence only known words: the attribute could hold anything.
+_MODALITIES = frozenset(
+    ("CR", "CT", "DX", "ES", "MG", "MR", "NM", "OT", "PR", "PT", "RF", "SC", "SEG", "SR", "US", "XA", "KO", "RTSTRUCT")
+)
+
+
+@dataclass(frozen=True)
+class SeriesEntry:
+    """One CT series of the folder, for a caller who wants to name it."""
+
+    uid: str
+    study_uid: str
+    number: int | None
+    label: str
+    images: int
+
+
+@dataclass(frozen=True)
+class DicomFolder:
+    """A scanned folder of one patient: CT images and the objects that can name a key slice.
+
+    Attributes
+    ----------
+    images : tuple of CtImage
+        Classic CT images, sorted by SOP Instance UID.
+    objects : tuple of ParsedFile
+        SEG, RTSTRUCT and Key Object Selection, sorted by SOP Instance UID.
+    enhanced : tuple of ParsedFile
+        Enhanced CT objects, which are refused if nothing else can be used.
+    damaged : tuple of ParsedFile
+        Files that should be DICOM and cannot be read.
+    too_big : tuple of ParsedFile
+        CT images above the limit on file size.
+    modalities : tuple of str
+        Modalities of all objects read; unknown ones as ``other``.
+    warnings : tuple of str
+        Warning codes so far.
+    labels : Labels
+        Names of series and files for messages of this run.
+    """
+
+    images: tuple[CtImage, ...] = field(repr=False)
+    objects: tuple[ParsedFile, ...] = field(repr=False)
+    enhanced: tuple[ParsedFile, ...] = field(repr=False)
+    damaged: tuple[ParsedFile, ...] = field(repr=False)
+    too_big: tuple[ParsedFile, ...] = field(repr=False)
+    modalities: tuple[str, ...]
+    patient_id_known: bool
+    foreign_files: int
+    skipped_links: int
+    warnings: tuple[str, ...]
+    labels: Labels = field(repr=False)
+
+    @property
+    def series(self) -> tuple[SeriesEntry, ...]:
+        """The CT series, sorted by UID."""
+        counts = Counter(image.series_uid for image in self.images)
+        first = {image.series_uid: image for image in reversed(self.images)}
+        return tuple(
+            SeriesEntry(
+                uid=uid,
+                study_uid=first[uid].study_uid,
+                number=first[uid].series_number,
+                label=self.labels.series(first[uid].series_number, uid),
+                images=counts[uid],
+            )
+            for uid in sorted(counts)
+        )
+
+    def file_label(self, parsed: ParsedFile) -> str:
+        """Name a file for a message."""
+        return self.labels.file(parsed.file.index, parsed.file.content)
+
+
+def _check_uids(files: Sequence[ParsedFile], labels: Labels) -> None:
+    for parsed in files:
+        if parsed.header is None:
+            continue
+        for keyword in _UID_KEYWORDS:
+            value = str(parsed.header.get(keyword) or "").strip(" \x00")
+            if value and (len(value) > 64 or not _UID.fullmatch(value)):
+                raise Refusal(
+                    "UID_INVALID",
+                    where=labels.file(parsed.file.index, parsed.file.content),
+                    expected=f"a valid UID in {keyword}",
+                    got="illegal characters or length",
+                    remedy="Correct the sender.",
+                )
+
+
+def _refuse_deflated(files: Sequence[ParsedFile], labels: Labels) -> None:
+    for parsed in files:
+        if parsed.kind == "deflated":
+            # A deflated data set of a megabyte can inflate to gigabytes, so it is not even opened.
+            raise Refusal(
+                "TRANSFER_SYNTAX",
+                where=labels.file(parsed.file.index, parsed.file.content),
+                expected="a supported transfer syntax",
+                got="a deflated one",
+                remedy="Recode it (dcmconv, gdcmconv).",
+            )
+
+
+def _derived_uid(*parts: object) -> str:
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "replace")).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+def _with_derived_uids(files: Sequence[ParsedFile]) -> list[CtImage]:
+    """Give images whose UIDs an anonymiser has blanked derived ones, the same in every run."""
+    images = []
+    for parsed in files:
+        header = parsed.header
+        if parsed.reason != "identifiers missing" or header is None or parsed.sop_class != CT_IMAGE:
+            return []
+        if not parsed.sop_uid:
+            return []
+        frame = header.get("FrameOfReferenceUID")
+        study = str(header.get("StudyInstanceUID") or "") or _derived_uid("study", frame, header.get("StudyDate"))
+        series = parsed.series_uid or _derived_uid("series", study, frame, header.get("SeriesTime"))
+        header.SOPClassUID = CT_IMAGE
+        sound = replace(parsed, kind="ct", series_uid=series, reason="")
+        images.append(ct_image(sound).with_uids(sop_uid=parsed.sop_uid, series_uid=series, study_uid=study))
+    return images
+
+
+def _modality(parsed: ParsedFile) -> str:
+    value = "" if parsed.header is None else str(parsed.header.get("Modality") or "").strip().upper()
+    return value if value in _MODALITIES else "other"
+
+
+def _file_refusal(code: str, where: str, expected: str, got: str, remedy: str) -> Refusal:
+    return Refusal(code, where=where, expected=expected, got=got, remedy=remedy)
+
+
+def _check_any_dicom(files: Sequence[ParsedFile], scanned: ScannedFolder) -> None:
+    dicom = [parsed for parsed in files if parsed.kind not in ("foreign", "directory")]
+    if not dicom:
+        raise _file_refusal(
+            "NO_DICOM",
+            "input",
+            "DICOM files",
+            f"{len(files)} other files ({scanned.skipped_links} links skipped)",
+            "Check the input folder.",
+        )
+
+
+def load_folder(folder: Path, *, settings: GateSettings, label_key: bytes | None = None) -> DicomFolder:
+    """Scan a folder, read all headers and make sure that it holds one patient.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with its sub-folders; names and order of the files do not matter.
+    settings : GateSettings
+    label_key : bytes, optional
+        Fixes the hashes in messages, for tests; random by default.
+
+    Returns
+    -------
+    content : DicomFolder
+
+    Raises
+    ------
+    Refusal
+        ``NO_DICOM``, ``LIMIT_EXCEEDED``, ``TRANSFER_SYNTAX`` (deflated), ``UID_INVALID``, ``PATIENT_MISMATCH``.
+    UsageError
+        ``INPUT_NOT_FOUND``.
+    """
+    scanned = scan_folder(folder, settings=settings)
+    labels = Labels(label_key)
+    with quiet_pydicom():
+        files = [parse_file(file, settings=settings) for file in scanned.files]
+        _check_any_dicom(files, scanned)
+        _refuse_deflated(files, labels)
+        _check_uids(files, labels)
+        identity_warnings = check_one_patient(parsed.header for parsed in files if parsed.header is not None)
+        images = [ct_image(parsed) for parsed in files if parsed.kind == "ct"]
+        damaged = [parsed for parsed in files if parsed.kind == "damaged"]
+        warnings = list(identity_warnings)
+        if settings.derive_blanked_uids and not images:
+            images = _with_derived_uids(damaged)
+            if images:
+                damaged = []
+                warnings.append("UIDS_DERIVED")
+        modalities = tuple(sorted({_modality(parsed) for parsed in files if parsed.header is not None}))
+    foreign = sum(parsed.kind == "foreign" for parsed in files)
+    if foreign:
+        warnings.append("FOREIGN_FILES")
+    if scanned.skipped_links:
+        warnings.append("LINKS_SKIPPED")
+    warnings.extend(sorted({image.text_warning for image in images if image.text_warning}))
+    objects = [parsed for parsed in files if parsed.kind in ("seg", "rtstruct", "kos")]
+    return DicomFolder(
+        images=tuple(sorted(images, key=lambda image: (image.sop_uid, image.parsed.file.index))),
+        objects=tuple(sorted(objects, key=lambda parsed: (parsed.sop_uid, parsed.file.index))),
+        enhanced=tuple(parsed for parsed in files if parsed.kind == "enhanced"),
+        damaged=tuple(damaged),
+        too_big=tuple(parsed for parsed in files if parsed.kind == "too_big" and parsed.sop_class == CT_IMAGE),
+        modalities=modalities,
+        patient_id_known="PATIENT_ID_EMPTY" not in identity_warnings,
+        foreign_files=foreign,
+        skipped_links=scanned.skipped_links,
+        warnings=tuple(warnings),
+        labels=labels,
+    )
