@@ -1,0 +1,129 @@
+"""A GastroMAP bundle on disk: metadata, model card, weights, calibration, Rad-score, nomogram."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gastromap.calibration import Calibration
+from gastromap.errors import ModelError
+from gastromap.evaluation.stages import STAGES
+from gastromap.model_card import ModelCard
+from gastromap.nomogram import NomogramModel
+from gastromap.rad_score import RadScore
+from gastromap.results import ModelIdentity
+
+__all__ = ["TSTAGE_BUNDLE", "Bundle"]
+
+TSTAGE_BUNDLE = "gastric_tstage_classification"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The parts of a bundle that inference needs, read without evaluating its configuration files.
+
+    Bundle configurations are code; the application reads JSON only (GHSA-873f-pvrv-4x83 and others).
+    """
+
+    folder: Path
+    metadata: dict[str, Any]
+    card: ModelCard
+    calibration: Calibration
+    rad_score: RadScore | None
+    nomogram: NomogramModel
+    labels: tuple[str, ...]
+
+    @property
+    def models(self) -> Path:
+        """Folder of weights, card and fitted numbers."""
+        return self.folder / "models"
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Model identity for results."""
+        depth = self.card.network.get("depth", 152)
+        family = "GTRNet" if self.card.network.get("crop_fusion", True) else "ResNet"
+        return ModelIdentity(
+            name=str(self.metadata["name"]),
+            version=str(self.metadata["version"]),
+            network=f"{family}-{depth}",
+            weights_sha256=self.card.weights_sha256,
+            preprocessing=str(self.card.preprocessing.get("name", "")),
+            trained_on=self.card.trained_on,
+            notice=self.card.notice,
+        )
+
+    @classmethod
+    def find(cls, models: Path, name: str = TSTAGE_BUNDLE) -> Bundle:
+        """Read the bundle ``name`` below ``models``, or ``models`` itself if it is the bundle.
+
+        Raises
+        ------
+        ModelError
+            ``BUNDLE_MISSING``, ``BUNDLE_METADATA``, ``MODEL_CARD``, or a code of the fitted parts.
+        """
+        for folder in (models / name, models):
+            if (folder / "configs" / "metadata.json").is_file():
+                return cls.read(folder)
+        raise ModelError(
+            "BUNDLE_MISSING",
+            where="model",
+            expected=f"a folder with the bundle {name}",
+            got="none",
+            remedy="Name the folder that holds the bundles (-m or HOLOSCAN_MODEL_PATH).",
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Bundle:
+        """Read a bundle folder; see :meth:`find`."""
+        metadata, labels = _metadata(folder)
+        models = folder / "models"
+        card = ModelCard.read(models)
+        calibration_file, score_file, nomogram_file = (
+            models / name for name in ("calibration.json", "rad_score.json", "nomogram.json")
+        )
+        calibration = Calibration.load(calibration_file) if calibration_file.is_file() else Calibration.none()
+        if calibration.cases and calibration.weights_sha256 != card.weights_sha256:
+            raise ModelError(
+                "CALIBRATION_MISMATCH",
+                where="model",
+                expected="a calibration of these weights",
+                got="one of others",
+                remedy="Publish the weights again (gastromap publish).",
+            )
+        return cls(
+            folder=folder,
+            metadata=metadata,
+            card=card,
+            calibration=calibration,
+            rad_score=RadScore.load(score_file) if score_file.is_file() else None,
+            nomogram=NomogramModel.load(nomogram_file) if nomogram_file.is_file() else NomogramModel.published(),
+            labels=labels,
+        )
+
+
+def _metadata(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    try:
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        labels = tuple(str(channels[str(i)]) for i in range(len(channels)))
+        str(metadata["name"]), str(metadata["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            "BUNDLE_METADATA",
+            where="model",
+            expected="configs/metadata.json with name, version and channel_def",
+            got=type(error).__name__,
+            remedy="Restore the bundle.",
+        ) from error
+    if labels != STAGES:
+        raise ModelError(
+            "BUNDLE_METADATA",
+            where="model",
+            expected=f"the classes {', '.join(STAGES)}",
+            got=", ".join(labels),
+            remedy="Use a T-stage bundle.",
+        )
+    return metadata, labels

@@ -1,0 +1,77 @@
+"""Grad-CAM from feature maps that inference has computed already.
+
+Only the head runs backwards, so an explanation costs next to nothing. Equal to pytorch-grad-cam within 1e-4 (see
+``tests/test_explain.py``), which would run the whole network a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["grad_cam", "otsu_mask"]
+
+
+def grad_cam(maps: Tensor, head: Callable[[Tensor], Tensor], *, target: int) -> NDArray[np.float32]:
+    """Gradient-weighted class activation map.
+
+    Parameters
+    ----------
+    maps : Tensor, shape (batch, channels, h, w)
+        Maps of the last residual stage.
+    head : callable
+        Gives logits (batch, classes) from the maps.
+    target : int
+        Class to explain.
+
+    Returns
+    -------
+    array, shape (batch, h, w), 0 to 1
+        Each map is scaled by its own minimum and maximum; all zero where nothing speaks for the class.
+
+    Notes
+    -----
+    Selvaraju et al. 2017 (doi 10.1109/ICCV.2017.74), equations 1 and 2.
+    """
+    with torch.enable_grad():
+        leaf = maps.detach().clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(head(leaf)[:, target].sum(), leaf)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    cam = torch.relu((weights * maps.detach()).sum(dim=1))
+    low = cam.amin(dim=(1, 2), keepdim=True)
+    # 1e-7 as in pytorch-grad-cam: an all-zero map stays zero.
+    scaled = (cam - low) / (1e-7 + cam.amax(dim=(1, 2), keepdim=True) - low)
+    out: NDArray[np.float32] = scaled.float().cpu().numpy()
+    return out
+
+
+def otsu_mask(heatmap: NDArray[np.floating], *, bins: int = 256) -> NDArray[np.bool_]:
+    """Binarise a map at Otsu's threshold (doi 10.1109/TSMC.1979.4310076).
+
+    Parameters
+    ----------
+    heatmap : array, 0 to 1
+    bins : int
+
+    Returns
+    -------
+    array of bool, same shape
+        All false for a constant map.
+    """
+    values = np.asarray(heatmap, float)
+    if values.max() <= values.min():
+        return np.zeros(values.shape, bool)
+    counts, edges = np.histogram(values, bins=bins)
+    centres = (edges[:-1] + edges[1:]) / 2
+    weight = np.cumsum(counts)
+    mass = np.cumsum(counts * centres)
+    rest = weight[-1] - weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = weight * rest * (mass / weight - (mass[-1] - mass) / rest) ** 2
+    threshold = edges[int(np.nanargmax(between[:-1])) + 1]
+    out: NDArray[np.bool_] = values >= threshold
+    return out

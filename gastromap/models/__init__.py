@@ -1,0 +1,5 @@
+"""Networks of GastroMAP."""
+
+from gastromap.models.gtrnet import GTRNet
+
+__all__ = ["GTRNet"]
