@@ -1,0 +1,88 @@
+"""Write a synthetic patient as NIfTI: three training slices, or a crop of the whole depth around the stomach.
+
+Files are the same bytes for the same case: gzip level 1 without a time stamp. nibabel's convention holds: the first
+axis runs along the columns (x), the affine maps to RAS.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gastromap.synthetic.export_scan import Scan
+
+__all__ = ["STOMACH_LABEL", "TUMOUR_LABEL", "write_crop", "write_key_slices"]
+
+STOMACH_LABEL: Final = 1  #: in the mask of a crop
+TUMOUR_LABEL: Final = 2  #: in the mask of a crop; in the mask of training slices the tumour is 1
+
+_MARGIN_MM: Final = 20.0
+_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def write_key_slices(scan: Scan, image: Path, mask: Path) -> None:
+    """Write the key slice with its neighbours below and above.
+
+    Parameters
+    ----------
+    scan : Scan
+        The examination.
+    image : Path
+        ``.nii.gz``, int16 HU, shape (columns, rows, 3): below, key, above.
+    mask : Path
+        ``.nii.gz``, uint8 tumour mask of the same shape.
+    """
+    first = scan.key_index - 1
+    indices = range(first, first + 3)
+    affine = scan.affine_lps(first=first)
+    _write(np.stack([scan.hu(i) for i in indices]), affine, image)
+    _write(np.stack([scan.masks(i)["tumour"] for i in indices]).astype(np.uint8), affine, mask)
+
+
+def write_crop(scan: Scan, image: Path, mask: Path) -> None:
+    """Write the portal-venous volume cropped in plane to the stomach and 20 mm around it, in full depth.
+
+    Parameters
+    ----------
+    scan : Scan
+        The examination.
+    image : Path
+        ``.nii.gz``, int16 HU, shape (columns, rows, slices).
+    mask : Path
+        ``.nii.gz``, uint8: 1 stomach, 2 tumour.
+    """
+    labels = np.zeros((len(scan.z_mm), scan.grid.rows, scan.grid.columns), dtype=np.uint8)
+    for index in range(len(scan.z_mm)):
+        masks = scan.masks(index)
+        labels[index][masks["stomach"]] = STOMACH_LABEL
+        labels[index][masks["tumour"]] = TUMOUR_LABEL
+    margin = round(_MARGIN_MM / scan.grid.spacing_mm)
+    rows = _span(labels.max(axis=(0, 2)), margin)
+    columns = _span(labels.max(axis=(0, 1)), margin)
+    affine = scan.affine_lps(row=rows.start, column=columns.start)
+    hu = np.stack([scan.hu(index)[rows, columns] for index in range(len(scan.z_mm))])
+    _write(hu, affine, image)
+    _write(labels[:, rows, columns], affine, mask)
+
+
+def _span(used: NDArray[np.uint8], margin: int) -> slice:
+    index = np.flatnonzero(used)
+    return slice(max(int(index[0]) - margin, 0), min(int(index[-1]) + margin + 1, len(used)))
+
+
+def _write(volume: NDArray[np.int16] | NDArray[np.uint8], affine_lps: NDArray[np.float64], path: Path) -> None:
+    """Write (slices, rows, columns) on an LPS affine."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.transpose(2, 1, 0)), _LPS_TO_RAS @ affine_lps)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = b"SYNTHETIC, not a patient"
+    # One is the code of scanner coordinates: both forms say the same, so no reader has to choose.
+    image.set_qform(image.affine, code=1)
+    image.set_sform(image.affine, code=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
