@@ -1,0 +1,174 @@
+"""Find the key slice: the slice with the largest tumour cross-section.
+
+The order of authority is the call, a DICOM segmentation, an RT structure set, a Key Object Selection. Who chose the
+slice is part of every result; without any of them the case is refused, because a guessed slice would be staged
+without a sign that it was guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pydicom
+
+from gastromap.dicom_input.folder import DicomFolder
+from gastromap.dicom_input.labels import quiet_pydicom
+from gastromap.dicom_input.outlines import OutlineError, belongs_to, rtstruct_areas, seg_areas
+from gastromap.dicom_input.parse import ParsedFile
+from gastromap.errors import Refusal, UsageError
+from gastromap.results import KeySlice, KeySliceOrigin
+from gastromap.volume import CtVolume
+
+__all__ = ["find_key_slice"]
+
+#: Key object titles that reject images (PS3.16 CID 7011): the opposite of a choice.
+_REJECTING_TITLES = {"113001", "113010", "113037", "113038", "113039"}
+_MAX_CONTENT_DEPTH = 16
+_REMEDY = "Name the key slice, or send a segmentation of the tumour or a key object with the study."
+
+
+def _key_slice(volume: CtVolume, index: int, origin: KeySliceOrigin, area_mm2: float | None = None) -> KeySlice:
+    position = volume.affine_lps[:3, 2] * index + volume.affine_lps[:3, 3]
+    return KeySlice(
+        index=index,
+        index_from_feet=volume.index_from_feet(index),
+        sop_instance_uid=volume.sources[index].sop_instance_uid,
+        position_mm=float(position[2]),
+        origin=origin,
+        tumour_area_mm2=area_mm2,
+    )
+
+
+def _requested(volume: CtVolume, requested: str) -> KeySlice:
+    count = len(volume.sources)
+    text = requested.strip()
+    if text.isascii() and text.isdigit():
+        if int(text) < count:
+            return _key_slice(volume, volume.index_from_feet(int(text)), "call_index")
+        got = "an index beyond the last slice"
+    else:
+        for index, source in enumerate(volume.sources):
+            if source.sop_instance_uid == text:
+                return _key_slice(volume, index, "call_uid")
+        got = "neither an index nor the UID of one of its slices"
+    raise UsageError(
+        "KEY_SLICE_UNKNOWN",
+        where=f"{volume.role} {volume.series.label}",
+        expected=f"a SOP Instance UID of the series or an index from the feet, 0 to {count - 1}",
+        got=got,
+        remedy="Name a slice of the chosen series.",
+    )
+
+
+def _own_result(header: pydicom.Dataset) -> bool:
+    """Whether this application wrote the object; its own key object would confirm itself for ever."""
+    return str(header.get("SeriesDescription") or "").casefold().startswith("gastromap")
+
+
+def _largest(
+    folder: DicomFolder,
+    volume: CtVolume,
+    kind: KeySliceOrigin,
+    measure: Callable[[ParsedFile, CtVolume], Mapping[int, float]],
+) -> KeySlice | None:
+    areas: dict[int, float] = {}
+    for parsed in folder.objects:
+        if parsed.kind != kind or parsed.header is None or _own_result(parsed.header):
+            continue
+        try:
+            found = measure(parsed, volume)
+        except OutlineError as error:
+            raise Refusal(
+                "PIXEL_DATA",
+                where=folder.file_label(parsed),
+                expected="a readable tumour segmentation",
+                got=str(error),
+                remedy="Send the segmentation again or name the key slice.",
+            ) from None
+        for index, area in found.items():
+            areas[index] = max(areas.get(index, 0.0), area)
+    if not areas:
+        return None
+    # Equal areas: the slice nearer to the feet, so that the answer does not depend on the order of frames.
+    index = min(areas, key=lambda item: (-areas[item], volume.index_from_feet(item)))
+    return _key_slice(volume, index, kind, areas[index])
+
+
+def _referenced_uids(item: pydicom.Dataset, depth: int = 0) -> set[str]:
+    uids = {
+        str(reference.get("ReferencedSOPInstanceUID") or "") for reference in item.get("ReferencedSOPSequence") or ()
+    }
+    if depth < _MAX_CONTENT_DEPTH:
+        for child in item.get("ContentSequence") or ():
+            uids |= _referenced_uids(child, depth + 1)
+    return uids
+
+
+def _key_object(folder: DicomFolder, volume: CtVolume) -> KeySlice | None:
+    referenced: set[str] = set()
+    for parsed in folder.objects:
+        header = parsed.header
+        if parsed.kind != "kos" or header is None or _own_result(header) or not belongs_to(header, volume):
+            continue
+        titles = {str(item.get("CodeValue") or "").strip() for item in header.get("ConceptNameCodeSequence") or ()}
+        if not titles & _REJECTING_TITLES:
+            referenced |= _referenced_uids(header)
+    chosen = [index for index, source in enumerate(volume.sources) if source.sop_instance_uid in referenced]
+    if len(chosen) > 1:
+        raise Refusal(
+            "NO_KEY_SLICE",
+            where=f"{volume.role} {volume.series.label}",
+            expected="one key slice",
+            got=f"key objects that reference {len(chosen)} slices of the series",
+            remedy=_REMEDY,
+        )
+    return _key_slice(volume, chosen[0], "kos") if chosen else None
+
+
+def find_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | None = None) -> KeySlice:
+    """Find the slice to stage and say who chose it.
+
+    Parameters
+    ----------
+    folder : DicomFolder
+        The folder the volume comes from, with its SEG, RTSTRUCT and key objects.
+    volume : CtVolume
+    requested : str, optional
+        A SOP Instance UID of the series, or an index counted from the feet upwards starting at 0. It wins over all
+        objects of the folder.
+
+    Returns
+    -------
+    key_slice : KeySlice
+        ``tumour_area_mm2`` is set for SEG and RTSTRUCT.
+
+    Raises
+    ------
+    UsageError
+        ``KEY_SLICE_UNKNOWN``.
+    Refusal
+        ``NO_KEY_SLICE``; ``PIXEL_DATA`` if a tumour segmentation cannot be read.
+
+    Notes
+    -----
+    The largest area is that of one segment or polygon, in mm^2 of its own pixel spacing; areas of several segments
+    are not added. Objects of another study or frame of reference are ignored; another patient has been refused
+    before.
+    """
+    if requested is not None:
+        return _requested(volume, requested)
+    with quiet_pydicom():
+        found = (
+            _largest(folder, volume, "seg", seg_areas)
+            or _largest(folder, volume, "rtstruct", rtstruct_areas)
+            or _key_object(folder, volume)
+        )
+    if found is None:
+        raise Refusal(
+            "NO_KEY_SLICE",
+            where=f"{volume.role} {volume.series.label}",
+            expected="a key slice from the call, a SEG, an RTSTRUCT or a key object",
+            got=f"{len(folder.objects)} objects, none of which marks a tumour in the series",
+            remedy=_REMEDY,
+        )
+    return found
