@@ -1,0 +1,1 @@
+"""DICOM objects of a result: structured report, secondary captures, encapsulated PDF."""

@@ -1,0 +1,196 @@
+"""Assertions on sources and finished objects: right patient, right study, labels present, nothing lost in encoding.
+
+A failure here is a fault of the program, never of the user, and nothing is kept. The messages name attributes, not
+values.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from gastromap.dicom_output.attributes import COPIED, SEQUENCES, ObjectContext
+from gastromap.dicom_output.charset import source_text
+from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C
+from gastromap.errors import GastromapError
+from gastromap.reports.phrases import RESEARCH_USE
+from gastromap.volume import SliceSource
+
+__all__ = ["check_object", "check_probabilities", "check_round_trip", "check_sources"]
+
+_IDENTITY = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "AccessionNumber",
+)
+_BULK = frozenset({"PixelData", "EncapsulatedDocument"})
+#: Attributes with a fixed value, by modality.
+_LABELS: dict[str, dict[str, str]] = {
+    "SR": {"CompletionFlag": "COMPLETE", "PreliminaryFlag": "PRELIMINARY", "VerificationFlag": "UNVERIFIED"},
+    "OT": {"BurnedInAnnotation": "YES"},
+    "DOC": {"BurnedInAnnotation": "YES", "VerificationFlag": "UNVERIFIED"},
+}
+
+
+def _fault(code: str, expected: str, got: str) -> GastromapError:
+    remedy = "Nothing was kept; report this fault to the developers."
+    return GastromapError(code, where="output", expected=expected, got=got, remedy=remedy)
+
+
+def check_sources(sources: tuple[SliceSource, ...]) -> None:
+    """Assert that all source slices belong to one patient and one study.
+
+    Raises
+    ------
+    GastromapError
+        ``RESULT_IDENTITY``, naming the attributes that differ.
+    """
+    if not sources:
+        raise _fault("RESULT_IDENTITY", "source slices", "none")
+    first = [source_text(sources[0].header, keyword) for keyword in _IDENTITY]
+    differing = {
+        keyword
+        for source in sources[1:]
+        for keyword, value in zip(_IDENTITY, first, strict=True)
+        if source_text(source.header, keyword) != value
+    }
+    if differing:
+        names = ", ".join(sorted(differing))
+        raise _fault("RESULT_IDENTITY", "one patient and study in all source slices", f"other {names}")
+    if not source_text(sources[0].header, "StudyInstanceUID"):
+        raise _fault("RESULT_IDENTITY", "a StudyInstanceUID in the source", "none")
+
+
+def _references(dataset: Dataset) -> Iterator[str]:
+    for element in dataset:
+        if element.VR == "SQ":
+            # A request of the source names objects of the hospital's own systems.
+            if element.keyword not in SEQUENCES:
+                for item in element.value:
+                    yield from _references(item)
+        elif element.keyword == "ReferencedSOPInstanceUID":
+            yield str(element.value)
+
+
+def _texts(dataset: Dataset) -> Iterator[str]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _texts(item)
+        elif element.VR in {"LO", "LT", "PN", "SH", "ST", "UC", "UT", "CS"}:
+            yield str(element.value)
+
+
+def check_object(dataset: pydicom.Dataset, context: ObjectContext, *, new_uids: Collection[str]) -> None:
+    """Assert that a finished object carries the patient and study of its source, its labels and known references.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Object as read back from the disk.
+    context : ObjectContext
+        Shared facts of the run.
+    new_uids : collection of str
+        SOP Instance UIDs of the objects of this run, which may refer to each other.
+
+    Raises
+    ------
+    GastromapError
+        ``RESULT_IDENTITY``, ``RESULT_REFERENCE`` or ``RESULT_LABEL``.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+        differing = [
+            keyword
+            for keyword in COPIED
+            if source_text(dataset, keyword, encoding=context.encoding)
+            != source_text(context.header, keyword, encoding=context.encoding)
+        ]
+        if differing:
+            raise _fault("RESULT_IDENTITY", "the patient and study of the source", f"other {', '.join(differing)}")
+        known = {source.sop_instance_uid for source in context.sources} | set(new_uids)
+        if any(uid not in known for uid in _references(dataset)):
+            raise _fault("RESULT_REFERENCE", "references to source slices and new objects", "another object")
+        wrong = [k for k, v in _LABELS.get(dataset.Modality, {}).items() if dataset.get(k) != v]
+        if RESEARCH_USE not in dataset.get("SeriesDescription", ""):
+            wrong.append("SeriesDescription")
+        if wrong:
+            raise _fault("RESULT_LABEL", "the research-use labels", f"wrong {', '.join(wrong)}")
+        if any("\x1b" in text for text in _texts(dataset)):
+            raise _fault("RESULT_TEXT", "text without escape sequences", "some")
+
+
+def check_round_trip(built: Dataset, read: Dataset) -> None:
+    """Assert that every element survived writing and reading: no character became a question mark.
+
+    Raises
+    ------
+    GastromapError
+        ``RESULT_TEXT``, naming the first attribute that differs.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+        name = _first_difference(built, read)
+    if name is not None:
+        raise _fault("RESULT_TEXT", "the same values after reading back", f"another {name}")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, MultiValue | list | tuple):
+        return [str(part) for part in value]
+    return "" if value is None else str(value)
+
+
+def _first_difference(built: Dataset, read: Dataset) -> str | None:
+    if set(built.keys()) != set(read.keys()):
+        return "set of elements"
+    for element in built:
+        other = read[element.tag]
+        if element.VR == "SQ":
+            if len(element.value) != len(other.value):
+                return element.keyword
+            for item, twin in zip(element.value, other.value, strict=True):
+                name = _first_difference(item, twin)
+                if name is not None:
+                    return name
+        elif element.keyword in _BULK:
+            if bytes(element.value).rstrip(b"\0") != bytes(other.value).rstrip(b"\0"):
+                return element.keyword
+        elif _plain(element.value) != _plain(other.value):
+            return element.keyword
+    return None
+
+
+def check_probabilities(report: pydicom.Dataset, probabilities: Mapping[str, float]) -> None:
+    """Assert that the structured report states exactly the probabilities of ``result.json``.
+
+    Parameters
+    ----------
+    report : Dataset
+        Structured report as read back from the disk.
+    probabilities : mapping
+        By stage, as read back from ``result.json``.
+
+    Raises
+    ------
+    GastromapError
+        ``RESULT_PROBABILITIES``.
+    """
+    stated: dict[str, float] = {}
+    for container in report.ContentSequence[-1].ContentSequence:
+        finding = ""
+        for item in container.get("ContentSequence", []):
+            if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeMeaning == "Finding":
+                finding = item.ConceptCodeSequence[0].CodeValue
+            if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == C.PROBABILITY.value:
+                stated[finding] = float(item.MeasuredValueSequence[0].FloatingPointValue)
+    if stated != {CT_CATEGORY_VALUES[stage].value: value for stage, value in probabilities.items()}:
+        raise _fault("RESULT_PROBABILITIES", "the probabilities of result.json in the structured report", "others")

@@ -1,0 +1,74 @@
+"""Every code that a result object may hold, in one table; writers use no literals.
+
+The origin of each code, and how far it was checked, stands in the DICOM output design, section 3. The clinical
+T categories (SNOMED CT) are bound to no organ and no edition: "AJCC 8" goes into the algorithm parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pydicom.dataset import Dataset
+
+__all__ = [
+    "CT_CATEGORY_VALUES",
+    "PRIVATE_SCHEME",
+    "PRIVATE_SCHEME_NAME",
+    "PRIVATE_SCHEME_UID",
+    "C",
+    "CodedEntry",
+    "code_item",
+]
+
+PRIVATE_SCHEME: Final = "99GASTROMAP"
+PRIVATE_SCHEME_NAME: Final = "GastroMAP private codes"
+PRIVATE_SCHEME_UID: Final = "2.25.302406317213297894152345230187434163473"
+
+
+class CodedEntry(NamedTuple):
+    """Code value, scheme designator and meaning (always English)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class C:
+    """Concepts by name."""
+
+    STOMACH: Final = CodedEntry("69695003", "SCT", "Stomach")
+    NEOPLASM_PRIMARY: Final = CodedEntry("372087000", "SCT", "Neoplasm, Primary")
+    CT_CATEGORY: Final = CodedEntry("399504009", "SCT", "cT category")
+    PROBABILITY: Final = CodedEntry("122157", "DCM", "Probability")
+    COMMENT: Final = CodedEntry("121106", "DCM", "Comment")
+    NO_UNITS: Final = CodedEntry("1", "UCUM", "no units")
+    ARTIFICIAL_INTELLIGENCE: Final = CodedEntry("123110", "DCM", "Artificial Intelligence")
+    CT_ABDOMEN_CONTRAST: Final = CodedEntry("79101-2", "LN", "CT Abdomen W contrast IV")
+    POSTTREATMENT: Final = CodedEntry("126074", "DCM", "Posttreatment")
+    ACQUISITION_EQUIPMENT: Final = CodedEntry("109101", "DCM", "Acquisition Equipment")
+    PROCESSING_EQUIPMENT: Final = CodedEntry("109102", "DCM", "Processing Equipment")
+    SOURCE_IMAGE: Final = CodedEntry("121322", "DCM", "Source image for image processing operation")
+
+    # No public code was found for these.
+    STAGING_CONFIDENCE: Final = CodedEntry("staging-confidence", PRIVATE_SCHEME, "Staging confidence")
+    CONFIDENT: Final = CodedEntry("confident", PRIVATE_SCHEME, "Confidently staged")
+    NOT_CONFIDENT: Final = CodedEntry("not-confident", PRIVATE_SCHEME, "Not confidently staged")
+    PREDICTION_SET: Final = CodedEntry("prediction-set", PRIVATE_SCHEME, "Member of conformal prediction set")
+    RAD_SCORE: Final = CodedEntry("rad-score", PRIVATE_SCHEME, "Rad-score, standard deviations of training cohort")
+
+
+CT_CATEGORY_VALUES: Final[dict[str, CodedEntry]] = {
+    "T1": CodedEntry("1228889001", "SCT", "AJCC cT1"),
+    "T2": CodedEntry("1228929004", "SCT", "AJCC cT2"),
+    "T3": CodedEntry("1228938002", "SCT", "AJCC cT3"),
+    "T4": CodedEntry("1228944003", "SCT", "AJCC cT4"),
+}
+
+
+def code_item(entry: CodedEntry) -> Dataset:
+    """Build one item of a code sequence (PS3.3 table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue = entry.value
+    item.CodingSchemeDesignator = entry.scheme
+    item.CodeMeaning = entry.meaning
+    return item

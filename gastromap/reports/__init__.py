@@ -1,0 +1,1 @@
+"""Reports of a result for people and programs: JSON, pictures, HTML, PDF."""

@@ -1,0 +1,141 @@
+"""Text on a PDF page: real text in Helvetica, and in the viewer's CJK fonts where Helvetica has no glyph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+__all__ = ["Ink", "TextPainter"]
+
+#: Colour as red, green, blue from 0 to 1.
+Ink = tuple[float, float, float]
+
+_CJK = "STSong-Light"
+_KANA = "HeiseiMin-W3"
+_HANGUL = "HYSMyeongJo-Medium"
+
+
+def _font_for(character: str, latin: str) -> str:
+    try:
+        character.encode("cp1252")
+    except UnicodeEncodeError:
+        pass
+    else:
+        return latin
+    if "\u3040" <= character <= "\u30ff":
+        return _KANA
+    return _HANGUL if "\uac00" <= character <= "\ud7a3" or "\u1100" <= character <= "\u11ff" else _CJK
+
+
+def _words(text: str) -> Iterator[str]:
+    """Split for wrapping: at blanks, and between CJK characters, which have none."""
+    word = ""
+    for character in text:
+        if character == " ":
+            yield word + " "
+            word = ""
+        elif ord(character) >= 0x2E80:
+            if word:
+                yield word
+            yield character
+            word = ""
+        else:
+            word += character
+    if word:
+        yield word
+
+
+@dataclass
+class TextPainter:
+    """Draws and measures text on a reportlab canvas."""
+
+    canvas: Any
+    latin: str = "Helvetica"
+    bold: str = "Helvetica-Bold"
+
+    def _runs(self, text: str, font: str) -> list[tuple[str, str]]:
+        # The minus sign is in no built-in font; an en dash has its width.
+        text = text.replace("−", "–").replace("≥", ">=").replace("≤", "<=")
+        return [(name, "".join(part)) for name, part in groupby(text, key=lambda c: _font_for(c, font))]
+
+    def _register(self, font: str) -> None:
+        from reportlab.pdfbase import pdfmetrics
+        from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+
+        if font in (_CJK, _KANA, _HANGUL) and font not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(UnicodeCIDFont(font))
+
+    def width(self, text: str, size: float, *, bold: bool = False) -> float:
+        """Return the width of one line in points."""
+        from reportlab.pdfbase.pdfmetrics import stringWidth
+
+        total = 0.0
+        for font, part in self._runs(text, self.bold if bold else self.latin):
+            self._register(font)
+            total += stringWidth(part, font, size)
+        return total
+
+    def line(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        *,
+        bold: bool = False,
+        ink: Ink = (0, 0, 0),
+        align: str = "left",
+    ) -> None:
+        """Draw one line; ``align`` says where ``x`` lies: left, right or centre."""
+        if align != "left":
+            x -= self.width(text, size, bold=bold) * (1.0 if align == "right" else 0.5)
+        self.canvas.setFillColorRGB(*ink)
+        for font, part in self._runs(text, self.bold if bold else self.latin):
+            self._register(font)
+            self.canvas.setFont(font, size)
+            self.canvas.drawString(x, y, part)
+            x += self.canvas.stringWidth(part, font, size)
+
+    def wrap(self, text: str, size: float, width: float, *, bold: bool = False, lines: int = 99) -> list[str]:
+        """Break a text into lines of at most ``width`` points; what does not fit in ``lines`` ends in an ellipsis."""
+        out, current = [], ""
+        for word in _words(" ".join(text.split())):
+            candidate = current + word
+            if current and self.width(candidate.rstrip(), size, bold=bold) > width:
+                out.append(current.rstrip())
+                candidate = word
+            while self.width(candidate.rstrip(), size, bold=bold) > width and len(candidate) > 1:
+                cut = len(candidate) - 1
+                while cut > 1 and self.width(candidate[:cut], size, bold=bold) > width:
+                    cut -= 1
+                out.append(candidate[:cut])
+                candidate = candidate[cut:]
+            current = candidate
+        if current.strip():
+            out.append(current.rstrip())
+        if len(out) > lines:
+            out = out[:lines]
+            while out[-1] and self.width(out[-1] + "…", size, bold=bold) > width:
+                out[-1] = out[-1][:-1]
+            out[-1] += "…"
+        return out
+
+    def paragraph(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        width: float,
+        *,
+        bold: bool = False,
+        ink: Ink = (0, 0, 0),
+        lines: int = 99,
+    ) -> float:
+        """Draw a wrapped text whose first baseline is ``y``; return the baseline after it."""
+        for part in self.wrap(text, size, width, bold=bold, lines=lines):
+            self.line(x, y, part, size, bold=bold, ink=ink)
+            y -= size * 1.25
+        return y

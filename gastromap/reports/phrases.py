@@ -1,0 +1,60 @@
+"""Codes of the pipeline in words of the reader."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gastromap.results import StudyResult
+
+__all__ = ["KEY_SLICE_ORIGINS", "RESEARCH_USE", "VARIABLES", "VOTES", "stage_label", "warning_sentence"]
+
+#: Stands on every object, picture and page.
+RESEARCH_USE: Final = "research use, not for diagnosis"
+
+KEY_SLICE_ORIGINS: Final = {
+    "call_uid": "named by the caller (SOP Instance UID)",
+    "call_index": "named by the caller (slice number)",
+    "seg": "largest tumour area in a DICOM segmentation",
+    "rtstruct": "largest tumour area in an RT structure set",
+    "kos": "marked in a key object selection",
+}
+
+VARIABLES: Final = {
+    "tumour_size_cm": "tumour size",
+    "differentiation": "differentiation",
+    "lauren": "Lauren type",
+    "rad_score": "Rad-score",
+}
+
+VOTES: Final = {"portal": "portal-venous", "other": "another phase", "no evidence": "silent"}
+
+_WARNINGS: Final = {
+    "FOREIGN_FILES": "The input held files that are no DICOM; they were skipped.",
+    "LINKS_SKIPPED": "The input held links; they were not followed.",
+    "OTHER_SERIES_DAMAGED": "Files of another series are damaged; the series used is whole.",
+    "DUPLICATES_DROPPED": "Images were present twice; the copies were dropped.",
+    "LOCALIZER_DROPPED": "A localizer in the series was left out.",
+    "ENDS_MISSING": "The numbering suggests that images at an end of the series are missing.",
+    "ROLE_BY_DATE": "Baseline and follow-up were told apart by their dates only.",
+    "PATIENT_ID_EMPTY": "The study has no patient ID.",
+    "PATIENT_NAME_UNVERIFIED": "The patient names of the files could not be compared.",
+    "CHARSET_UNDECLARED": "The character set of the patient data is not declared.",
+    "CHARSET_UNKNOWN": "The declared character set of the patient data is unknown.",
+    "LOSSY": "The images were compressed with loss.",
+    "PADDING_MAPPED": "Padding outside the field of view was set to air.",
+    "THICKNESS_TAG": "The slice thickness given does not match the slice positions.",
+    "SLOPE_VARIES": "The rescale slope varies between slices; each slice was rescaled by its own.",
+    "NO_AIR": "The images hold hardly any air: the Hounsfield scale may be off.",
+    "PHASE_ONE_SOURCE": "The portal-venous phase is backed by one source of evidence only.",
+    "SERIES_BY_OPERATOR": "The series was named by the operator; the phase was not decided from evidence.",
+}
+
+
+def warning_sentence(code: str) -> str:
+    """Return the sentence for a warning code; an unknown code is shown as it is."""
+    return _WARNINGS.get(code, code)
+
+
+def stage_label(result: StudyResult, stage: str) -> str:
+    """Return ``cT3``, or ``ycT3`` for a follow-up study: never a plain cT after treatment."""
+    return f"{'yc' if result.volume.role == 'followup' else 'c'}{stage}"
