@@ -23,7 +23,7 @@ def _refuse(expected: str, got: str) -> NoReturn:
 
 
 def check_outputs(outputs: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Outputs as float array (n, n_stages) and labels as integers; UsageError ``CALIBRATION_FIT`` where they do not fit."""
+    """Give outputs (n, n_stages) as float and labels as integers, or raise UsageError ``CALIBRATION_FIT``."""
     values, truth = np.asarray(outputs, dtype=float), np.asarray(labels)
     if values.ndim != 2 or truth.shape != values.shape[:1] or len(truth) == 0:
         _refuse("one row of outputs a label", f"shapes {values.shape} and {truth.shape}")

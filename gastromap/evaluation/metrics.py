@@ -183,7 +183,7 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
 
 
 def treatment_counts(confusion: _Array) -> dict[str, _Array]:
-    """Counts with T3 or T4 as positive: ``n``, ``positives``, ``false_positives``, ``false_negatives``; each (…)."""
+    """Count with T3 or T4 as positive: ``n``, ``positives``, ``false_positives``, ``false_negatives``; each (…)."""
     first, confusion = FIRST_ADVANCED_STAGE, np.asarray(confusion, dtype=float)
     return {
         "n": confusion.sum(axis=(-2, -1)),
@@ -196,7 +196,7 @@ def treatment_counts(confusion: _Array) -> dict[str, _Array]:
 def over_and_under_treatment(
     *, n: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike
 ) -> tuple[_Array, _Array]:
-    """Shares of all patients who would be treated too much (FP/N) and too little (FN/N); 0 to 1."""
+    """Give the shares of all patients treated too much (FP/N) and too little (FN/N); 0 to 1 or NaN."""
     return _ratio(false_positives, n), _ratio(false_negatives, n)
 
 

@@ -27,9 +27,10 @@ def _sides(datalist: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _patient_of(entry: object, side: str, position: int) -> str:
-    names = [key for key in _PATIENT_KEYS if isinstance(entry, Mapping) and key in entry]
-    patient = str(entry[names[0]]).strip() if names and isinstance(entry, Mapping) else ""
-    if not patient or (names and isinstance(entry, Mapping) and entry[names[0]] is None):
+    fields = entry if isinstance(entry, Mapping) else {}
+    value = next((fields[key] for key in _PATIENT_KEYS if fields.get(key) is not None), "")
+    patient = str(value).strip()
+    if not patient:
         raise UsageError(
             "PATIENT_UNKNOWN",
             where=f"datalist, {side}, entry {position}",

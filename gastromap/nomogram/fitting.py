@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -132,7 +133,9 @@ def _maximise(x: NDArray[np.float64], stage: NDArray[np.int64]) -> tuple[NDArray
         from statsmodels.miscmodels.ordinal_model import OrderedModel
     except ImportError:
         _refuse("statsmodels", "no such package", "Install statsmodels for training.")
-    with np.errstate(all="ignore"):
+    # What the warnings say is checked below and refused in our own words.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         fit = OrderedModel(stage, x, distr="logit").fit(method="bfgs", disp=False, maxiter=500, gtol=1e-7)
         errors = np.asarray(fit.bse)[: x.shape[1]]
     parameters = np.asarray(fit.params)
