@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -16,9 +17,10 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gastromap.errors import ModelError
+from gastromap.errors import ModelError, UsageError
 from gastromap.evaluation.conformal import check_outputs, fit_conformal, prediction_set
 from gastromap.evaluation.stages import STAGES
+from gastromap.evaluation.temperature import expected_calibration_error, fit_temperature, softmax
 from gastromap.nomogram.json_file import dump_object, finite, load_model_object
 from gastromap.results import Confidence
 
@@ -27,6 +29,7 @@ __all__ = [
     "Vote",
     "expected_calibration_error",
     "feature_distance_limit",
+    "fit_calibration",
     "fit_conformal",
     "fit_temperature",
     "prediction_set",
@@ -47,75 +50,6 @@ class Vote(NamedTuple):
     votes: int  #: slices that vote for `stage`
 
 
-def softmax(logits: ArrayLike, *, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Softmax over the last axis after division by the temperature; shape is kept."""
-    scaled = np.asarray(logits, dtype=float) / temperature
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature that minimises the negative log-likelihood of validation cases.
-
-    Parameters
-    ----------
-    logits : array, shape (n, n_stages)
-        Network outputs before the softmax (log-probabilities serve as well).
-    labels : array of int, shape (n,)
-        0 is T1.
-
-    Returns
-    -------
-    float
-        0.05 to 20; above 1 the network was overconfident.
-
-    Raises
-    ------
-    UsageError
-        ``CALIBRATION_FIT``.
-
-    Notes
-    -----
-    Guo et al., "On calibration of modern neural networks", ICML 2017. Where every case is right the likelihood has
-    no maximum and the lower end is returned.
-    """
-    values, truth = check_outputs(logits, labels)
-    from scipy.optimize import minimize_scalar
-
-    rows = np.arange(len(truth))
-
-    def negative_log_likelihood(inverse: float) -> float:
-        scaled = values * inverse
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, truth]))
-
-    # Convex in 1/T, not in T.
-    found = minimize_scalar(negative_log_likelihood, bounds=(1 / 20, 20), method="bounded", options={"xatol": 1e-8})
-    return float(1 / found.x)
-
-
-def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float:
-    """Mean distance of the highest probability from the share that is right, over equal-width bins.
-
-    Parameters
-    ----------
-    probabilities : array, shape (n, n_stages)
-    labels : array of int, shape (n,)
-    bins : int
-        Of equal width over 0 to 1, closed on the right.
-
-    Returns
-    -------
-    float
-        0 to 1.
-    """
-    values, truth = check_outputs(probabilities, labels)
-    highest, right = values.max(axis=1), values.argmax(axis=1) == truth
-    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=highest - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
-
-
 def vote(probabilities_per_slice: ArrayLike) -> Vote:
     """Combine slices: mean of the softmax outputs and majority vote; ties go to the higher mean probability.
 
@@ -123,12 +57,80 @@ def vote(probabilities_per_slice: ArrayLike) -> Vote:
     ----------
     probabilities_per_slice : array, shape (n_slices, n_stages)
         Two or three slices; one is allowed.
+
+    Raises
+    ------
+    ModelError
+        ``NETWORK_OUTPUT``: not finite, or no slice. It must not become a stage.
     """
     values = np.asarray(probabilities_per_slice, dtype=float)
+    if values.ndim != 2 or values.size == 0 or not np.all(np.isfinite(values)):
+        raise ModelError(
+            "NETWORK_OUTPUT",
+            where="network output",
+            expected="finite probabilities for one slice at least",
+            got="others",
+            remedy="Check the weights and the device.",
+        )
     mean = values.mean(axis=0)
     counts = np.bincount(values.argmax(axis=1), minlength=values.shape[1])
     stage = int(np.argmax(np.where(counts == counts.max(), mean, -1.0)))
     return Vote(stage, mean, int(counts[stage]))
+
+
+def fit_calibration(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    cases: Sequence[str],
+    *,
+    coverage: float = 0.9,
+    distance_limit: float | None = None,
+    weights_sha256: str = "",
+    fitted_on: str = "",
+) -> Calibration:
+    """Fit temperature and prediction sets on validation slices, as they are used later.
+
+    Parameters
+    ----------
+    logits : array, shape (n_slices, n_stages)
+    labels : array of int, shape (n_slices,)
+        Stage of the slice's patient, 0 is T1.
+    cases : sequence of str, length n_slices
+        Patient of each slice; the sets are fitted on the mean over a patient's slices.
+    coverage : float
+        Of the prediction sets, above 0 and below 1.
+    distance_limit : float, optional
+        Of :func:`feature_distance_limit`.
+    weights_sha256, fitted_on : str
+        Stored with the calibration.
+
+    Raises
+    ------
+    UsageError
+        ``CALIBRATION_FIT``, also where slices of one patient have different labels.
+    """
+    values, truth = check_outputs(logits, labels)
+    temperature = fit_temperature(values, truth)
+    first, case = np.unique(np.asarray(cases), return_index=True, return_inverse=True)[1:]
+    if len(case) != len(truth) or np.any(truth[first][case] != truth):
+        raise UsageError(
+            "CALIBRATION_FIT",
+            where="validation outputs",
+            expected="one patient a slice and one stage a patient",
+            got="something else",
+            remedy="Correct the validation data.",
+        )
+    shares = (case == np.arange(len(first))[:, np.newaxis]) / np.bincount(case)[:, np.newaxis]
+    means = shares @ softmax(values, temperature=temperature)
+    return Calibration(
+        temperature=temperature,
+        conformal_threshold=fit_conformal(means, truth[first], coverage=coverage),
+        coverage=coverage,
+        cases=len(first),
+        feature_distance_limit=distance_limit,
+        weights_sha256=weights_sha256,
+        fitted_on=fitted_on,
+    )
 
 
 def feature_distance_limit(distances: ArrayLike, *, percentile: float = 99.5) -> float:

@@ -167,11 +167,13 @@ def _refuse_fit(expected: str, got: str, remedy: str) -> NoReturn:
 
 
 def _check_training(
-    features: ArrayLike, stage: Iterable[object], folds: int, patients: Sequence[str] | None
+    features: ArrayLike, stage: Iterable[object], max_features: int, folds: int, patients: Sequence[str] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Features, stages and patient numbers, all of the same length."""
     x = np.asarray(features, dtype=float)
     y = stage_indices(stage, where="training features")
+    if max_features < 1:
+        _refuse_fit("one feature at least", f"max_features {max_features}", "Ask for more features.")
     if x.ndim != 2 or len(x) != len(y):
         _refuse_fit("one row of features a stage", f"shape {x.shape} and {len(y)} stages", "Give one of each per case.")
     if not np.all(np.isfinite(x)):
@@ -264,7 +266,7 @@ def fit_rad_score(
     UsageError
         ``RAD_SCORE_FIT`` or ``STAGE_INVALID``.
     """
-    x, y, numbers = _check_training(features, stage, folds, patients)
+    x, y, numbers = _check_training(features, stage, max_features, folds, patients)
     return _fit(x, y, _folds_of(numbers, folds, np.random.default_rng(seed)), max_features, trained_on)
 
 
@@ -294,7 +296,7 @@ def cross_fitted_rad_score(
     The LASSO is honest here; the network is not, if it was trained on the same patients. Features of a validation
     cohort are better still.
     """
-    x, y, numbers = _check_training(features, stage, folds, patients)
+    x, y, numbers = _check_training(features, stage, max_features, folds, patients)
     rng = np.random.default_rng(seed)
     outer = _folds_of(numbers, folds, rng)
     scores = np.empty(len(y))

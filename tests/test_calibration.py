@@ -12,6 +12,7 @@ from gastromap.calibration import (
     Vote,
     expected_calibration_error,
     feature_distance_limit,
+    fit_calibration,
     fit_conformal,
     fit_temperature,
     prediction_set,
@@ -156,7 +157,28 @@ class TestConformal:
             fit_conformal([[0.5, 0.5]], [0], coverage=1.0)
 
 
+class TestFitCalibration:
+    def test_its_parts_are_the_temperature_of_slices_and_the_sets_of_patients(self):
+        logits, labels = outputs(300, seed=5, overconfident=2.0)
+        labels = np.repeat(labels[::3], 3)
+        found = fit_calibration(logits, labels, [f"P{k // 3}" for k in range(300)], fitted_on="B")
+        means = softmax(logits / fit_temperature(logits, labels)).reshape(100, 3, 4).mean(axis=1)
+        assert found.temperature == fit_temperature(logits, labels)
+        assert found.conformal_threshold == pytest.approx(fit_conformal(means, labels[::3]))
+        assert (found.cases, found.fitted_on) == (100, "B")
+
+    def test_a_patient_with_two_stages_or_a_slice_without_patient_is_refused(self):
+        for cases in (["a", "a"], ["a"]):
+            with pytest.raises(UsageError, match="CALIBRATION_FIT"):
+                fit_calibration(np.eye(4)[:2], [0, 1], cases)
+
+
 class TestVote:
+    @pytest.mark.parametrize("slices", [[[np.nan, 0, 0, 1]], np.zeros((0, 4)), [0.1, 0.9]])
+    def test_an_output_that_is_no_probability_never_becomes_a_stage(self, slices):
+        with pytest.raises(ModelError, match="NETWORK_OUTPUT"):
+            vote(slices)
+
     def test_the_majority_wins_against_the_mean(self):
         case = vote([[0, 0.55, 0.45, 0], [0, 0.55, 0.45, 0], [0, 0, 1, 0]])
         assert (case.stage, case.votes) == (1, 2)

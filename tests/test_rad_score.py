@@ -147,6 +147,7 @@ class TestFit:
             (np.zeros((4, 2)), [0, 1, 2, 3], {"folds": 2, "patients": ["a"]}),
             (np.zeros((4, 2)), [0, 1, 2, 3], {"folds": 2, "patients": ["a"] * 4}),
             (np.zeros((8, 2)), [1] * 8, {}),
+            (np.zeros((8, 2)), [0, 1] * 4, {"max_features": 0}),
         ],
     )
     def test_bad_training_data_are_refused(self, x, stage, options):

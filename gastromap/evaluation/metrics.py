@@ -54,11 +54,19 @@ def binary_auc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None
     array, shape (…)
         0 to 1; NaN where one of the two groups is empty.
 
+    Raises
+    ------
+    ValueError
+        If a score is not finite.
+
     See Also
     --------
     gastromap.evaluation.bootstrap.bootstrap_intervals : passes the weights of all resamples at once.
     """
     scores, positive = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
+    if not np.all(np.isfinite(scores)):
+        msg = "expected finite scores, got others. Leave out the cases that failed."
+        raise ValueError(msg)
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
     order = np.argsort(scores, kind="stable")
     if len(order) == 0:
@@ -106,8 +114,18 @@ def confusion_matrix(
     Returns
     -------
     array, shape (…, stages, stages)
+
+    Raises
+    ------
+    ValueError
+        If a label is outside its range.
     """
-    cell = np.asarray(labels, dtype=np.int64) * stages + np.asarray(predicted, dtype=np.int64)
+    true, called = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    if np.any((true < 0) | (true >= stages)) or np.any((called < 0) | (called >= stages)):
+        # Unchecked, stage 5 of row 1 would be counted in row 2.
+        msg = f"expected stages 0 to {stages - 1}, got others. Number the stages from 0."
+        raise ValueError(msg)
+    cell = true * stages + called
     member = (cell[:, np.newaxis] == np.arange(stages**2)).astype(float)
     counts = member.sum(axis=0) if weights is None else np.asarray(weights, dtype=float) @ member
     return np.asarray(counts.reshape(*counts.shape[:-1], stages, stages))

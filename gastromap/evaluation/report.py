@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gastromap.calibration import expected_calibration_error
 from gastromap.errors import OutputError, UsageError
 from gastromap.evaluation.bootstrap import bootstrap_intervals, stage_metrics
 from gastromap.evaluation.metrics import confusion_matrix, treatment_counts
 from gastromap.evaluation.stages import STAGES, stage_indices
+from gastromap.evaluation.temperature import expected_calibration_error
 
 __all__ = ["evaluate_predictions", "main", "write_metrics"]
 
@@ -135,6 +135,8 @@ def evaluate_predictions(
     UsageError
         ``PREDICTIONS_INVALID`` or ``STAGE_INVALID``, with the number of the row.
     """
+    if resamples < 1 or not 0 < level < 1:
+        _refuse("one resample at least and a level between 0 and 1", f"{resamples} and {level:g}", "Correct them.")
     cases = _parse(_read_rows(predictions) if isinstance(predictions, Path) else list(predictions))
     patients = cases.patients or tuple(str(row) for row in range(len(cases.labels)))
     values = stage_metrics(cases.labels, cases.predicted, cases.probabilities)

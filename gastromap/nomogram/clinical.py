@@ -41,7 +41,10 @@ def _check_names(names: list[str]) -> None:
     if len(set(names)) != len(names):
         _refuse(expected="each column once", got="the same column twice")
     for name in names:
-        close = difflib.get_close_matches(name.strip().lower(), _NAMES, n=1, cutoff=0.8)
+        word = name.strip().lower()
+        close = difflib.get_close_matches(word, _NAMES, n=1, cutoff=0.8)
+        # "lauren_type" is taken for the variable unless the variable is there itself.
+        close = close or [known for known in _NAMES if known in word and known not in names]
         if close and name != close[0]:
             _refuse(expected=close[0], got="another spelling of it", remedy="Rename the column.")
 

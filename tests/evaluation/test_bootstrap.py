@@ -78,6 +78,7 @@ class TestIntervals:
 
     def test_a_thousand_resamples_of_a_thousand_patients_take_two_seconds_at_most(self):
         case = (*cohort(1000), [str(k) for k in range(1000)])
-        start = time.perf_counter()
+        # Processor time: other programs on the machine do not count.
+        start = time.process_time()
         bootstrap_intervals(*case, seed=5)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2

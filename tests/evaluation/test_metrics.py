@@ -81,6 +81,10 @@ class TestAuc:
         positive = [0, 0, 1, 1]
         assert [float(binary_auc(s, positive)) for s in ([1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1])] == [1.0, 0.0, 0.5]
 
+    def test_a_score_that_is_not_a_number_is_refused(self):
+        with pytest.raises(ValueError, match="finite"):
+            binary_auc([0.1, np.nan], [0, 1])
+
     def test_a_group_without_cases_leaves_it_undefined(self):
         assert math.isnan(binary_auc([0.1, 0.2], [0, 0]))
         assert math.isnan(binary_auc([], []))
@@ -123,6 +127,11 @@ class TestConfusion:
         assert math.isnan(rates["sensitivity"][2])
         assert math.isnan(rates["ppv"][3])
         assert rates["specificity"][3] == 1.0
+
+    @pytest.mark.parametrize(("labels", "predicted"), [([4], [0]), ([0], [4]), ([-1], [0])])
+    def test_a_stage_out_of_range_is_refused_not_counted_elsewhere(self, labels, predicted):
+        with pytest.raises(ValueError, match="stages 0 to 3"):
+            confusion_matrix(labels, predicted)
 
     def test_agreement_on_a_single_stage_has_no_kappa(self):
         assert math.isnan(weighted_kappa(confusion_matrix([2, 2], [2, 2]), weights="linear"))

@@ -110,6 +110,11 @@ class TestTable:
         with pytest.raises(UsageError, match="row 7"):
             evaluate_predictions(table)
 
+    def test_no_resamples_or_an_impossible_level_are_refused(self):
+        for options in ({"resamples": 0}, {"level": 95.0}):
+            with pytest.raises(UsageError, match="PREDICTIONS_INVALID"):
+                evaluate_predictions(rows(), **options)
+
     def test_an_empty_table_or_one_without_its_columns_is_refused(self):
         for table in ([], [{"a": 1}]):
             with pytest.raises(UsageError, match="PREDICTIONS_INVALID"):

@@ -42,6 +42,9 @@ class TestJson:
     def test_other_variables_are_passed_over(self, tmp_path):
         assert read_json(tmp_path, '{"age_years": 62, "lauren": "mixed"}') == ClinicalVariables(lauren="mixed")
 
+    def test_a_longer_name_beside_the_variable_is_another_variable(self, tmp_path):
+        assert read_json(tmp_path, '{"lauren_source": "biopsy", "lauren": "mixed"}').lauren == "mixed"
+
     def test_a_byte_order_mark_is_no_damage(self, tmp_path):
         assert read_json(tmp_path, '\ufeff{"lauren": "mixed"}').lauren == "mixed"
 
@@ -130,6 +133,8 @@ class TestRefusal:
             '{"tumor_size_cm": 4.2}',
             '{"tumour_size_mm": 42}',
             '{"Lauren": "mixed"}',
+            '{"lauren_type": "mixed"}',
+            '{"differentiation_status": "poor"}',
             b'{"lauren": "\xff"}',
         ],
     )
