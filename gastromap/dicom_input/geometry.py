@@ -100,13 +100,10 @@ class _Gate:
         normal = np.cross(plane[0], plane[1])
         if np.degrees(np.arccos(min(1.0, abs(float(normal[2]))))) > self.settings.max_axial_degrees:
             raise self.refuse("ORIENTATION", "axial slices", "another plane", "Send the axial reconstruction.")
-        if len(self.images) < self.settings.min_slices:
-            raise self.refuse(
-                "TOO_FEW_SLICES",
-                f">= {self.settings.min_slices} slices",
-                str(len(self.images)),
-                "Send the whole series.",
-            )
+        # Whatever the setting: one slice has no step.
+        fewest = max(2, self.settings.min_slices)
+        if len(self.images) < fewest:
+            raise self.refuse("TOO_FEW_SLICES", f">= {fewest} slices", str(len(self.images)), "Send the whole series.")
         return plane, (float(values[0, 0]), float(values[0, 1]))
 
     def check_steps(
