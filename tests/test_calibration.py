@@ -85,6 +85,10 @@ class TestCalibrationError:
         p = [[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]]
         assert expected_calibration_error(p, [0, 1, 0, 1], bins=10) == pytest.approx(0.05 + 0.05)
 
+    def test_a_probability_on_the_border_belongs_to_the_lower_bin(self):
+        # 0.5 and right, 0.6 and wrong: two bins, gaps 0.5 and 0.6; in one bin they would nearly cancel.
+        assert expected_calibration_error([[0.5, 0.5], [0.6, 0.4]], [0, 1], bins=2) == pytest.approx(0.55)
+
     def test_sure_and_right_is_zero_and_sure_and_wrong_is_one(self):
         assert expected_calibration_error([[1, 0], [0, 1]], [0, 1]) == 0
         assert expected_calibration_error([[1, 0], [0, 1]], [1, 0]) == 1
@@ -100,6 +104,9 @@ class TestPredictionSet:
     )
     def test_it_grows_to_the_likelier_neighbour(self, threshold, stages):
         assert prediction_set(self.P, threshold) == stages
+
+    def test_probabilities_that_add_up_to_one_only_nearly_give_the_same_set(self):
+        assert prediction_set(1.001 * np.array(self.P), 0.8) == (0, 1, 2)
 
     def test_a_gap_is_filled_although_the_far_stage_is_likelier(self):
         # Grows T1 (0.5), then T2 (0.05) before T3 (0.4): a set T1, T3 would not be a range of stages.

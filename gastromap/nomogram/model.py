@@ -184,9 +184,9 @@ class NomogramModel:
     def stage_probabilities(self, eta: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of T1 to T4 for a linear predictor in log-odds; shape (…,) to (…, 4)."""
         eta = np.asarray(eta, dtype=float)[..., np.newaxis]
-        # From both tails, so that a very small probability of a high stage keeps its digits.
+        # From the nearer tail: the difference of two numbers close to 1 would lose the digits of a small probability.
         below, above = _sigmoid(np.asarray(self.thresholds) - eta), _sigmoid(eta - np.asarray(self.thresholds))
-        middle = np.where(eta > 0, above[..., :-1] - above[..., 1:], below[..., 1:] - below[..., :-1])
+        middle = np.where(eta > 0, below[..., 1:] - below[..., :-1], above[..., :-1] - above[..., 1:])
         return np.concatenate([below[..., :1], middle, above[..., -1:]], axis=-1)
 
     def probabilities_of_points(self, total_points: ArrayLike) -> NDArray[np.float64]:

@@ -82,6 +82,9 @@ class TestTable:
         with pytest.raises(UsageError, match=r"CLINICAL_AMBIGUOUS.*2 rows"):
             read_table(tmp_path, self.TABLE, "P5")
 
+    def test_a_row_of_another_patient_that_breaks_off_does_not_matter(self, tmp_path):
+        assert read_table(tmp_path, "lauren,age,PatientID\nmixed\ndiffuse,60,P1\n").lauren == "diffuse"
+
     def test_the_export_of_a_spreadsheet_with_byte_order_mark_and_crlf_is_read(self, tmp_path):
         text = "\ufeffPatientID,tumour_size_cm\r\nP1,3.5\r\n"
         assert read_table(tmp_path, text).tumour_size_cm == 3.5

@@ -57,6 +57,16 @@ class TestPublishedProbabilities:
         assert sum(p) == pytest.approx(1.0, abs=1e-12)
         assert min(p) >= 0
 
+    def test_very_small_probabilities_keep_their_digits_at_both_ends(self):
+        # Far out in a tail the logistic function is the exponential function.
+        model = NomogramModel.published()
+        assert model.stage_probabilities(40.0)[1] == pytest.approx(
+            math.exp(-1.17 - 40) - math.exp(-3.20 - 40), rel=1e-9
+        )
+        assert model.stage_probabilities(-40.0)[2] == pytest.approx(
+            math.exp(1.17 - 40) - math.exp(-1.24 - 40), rel=1e-9
+        )
+
     def test_a_higher_rad_score_never_lowers_the_probability_of_advanced_stages(self):
         advanced = [sum(list(applied(s, REFERENCE).probabilities.values())[2:]) for s in np.linspace(-5, 5, 41)]
         assert np.all(np.diff(advanced) > 0)
