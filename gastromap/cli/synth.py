@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 __all__ = ["register"]
@@ -54,7 +55,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         default=["T1", "T2", "T3", "T4"],
         help="stages to draw (default: all four, balanced)",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=_cores(),
+        metavar="N",
+        help="processes (default: free cores up to 4, %(default)s)",
+    )
     parser.add_argument("--with-seg", action="store_true", help="add a tumour DICOM SEG to each study (dicom only)")
     parser.add_argument(
         "--validation-share",
@@ -74,6 +81,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run)
+
+
+def _cores() -> int:
+    # The cores this process may use, not those of the machine: containers and batch systems give fewer.
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, 4)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -41,8 +41,13 @@ class Study:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Parts that make the UIDs of this study unique."""
-        return (self.scan.case.seed, self.scan.case.number, self.scan.examination)
+        """Parts that make the UIDs of this study unique.
+
+        Everything that changes a pixel is among them: the same patient at another centre or with another matrix
+        must not arrive in a PACS under the same UIDs.
+        """
+        scan = self.scan
+        return (repr(scan.case), repr(scan.scanner), repr(scan.grid), scan.examination)
 
     @property
     def uid(self) -> str:

@@ -7,7 +7,7 @@ optionally with a tumour segmentation object. Pixels come from ``dicom_series``,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing import get_context
@@ -87,55 +87,45 @@ def write_study(scan: Scan, folder: Path, *, days: int = 0, with_seg: bool = Fal
     study = plan_study(scan, days=days)
     plans = axial_series(study)
     writer = _Writer(study, folder)
-    with _Renderer(scan, workers) as renderer:
-        for plan in plans:
-            writer.axial(plan, renderer.images(plan))
-    portal = np.stack([image for _, image in writer.portal])
-    writer.localizer(localizer_image(scan, portal))
+    jobs = [(writer, plan, index) for plan in plans for index in range(len(plan.z_mm))]
+    written = [pair for pair in _run(jobs, workers) if pair is not None]
+    headers = [header for header, _ in written]
+    portal = np.stack([image for _, image in written])
+    y_mm, coronal = coronal_images(scan, portal)
     last = max(plan.acquired for plan in plans)
-    portal_plan = next(plan for plan in plans if plan.key == "portal")
-    writer.coronal(portal_plan, *coronal_images(scan, portal))
+    writer.localizer(localizer_image(scan, portal))
+    writer.coronal(next(plan for plan in plans if plan.key == "portal"), y_mm, coronal)
     writer.dose(last + timedelta(seconds=90))
-    headers = [header for header, _ in writer.portal]
     if with_seg:
         from gastromap.synthetic.dicom_seg import write_tumour_seg
 
-        write_tumour_seg(
-            headers, scan.tumour_masks(), folder / "S900" / "I0001.dcm", study, made=last + timedelta(minutes=30)
-        )
-        writer.files += 1
+        path = folder / "S900" / "I0001.dcm"
+        write_tumour_seg(headers, scan.tumour_masks(), path, study, made=last + timedelta(minutes=30))
     key = scan.key_index
     return StudyRecord(
         study_instance_uid=study.uid,
         portal_series_uid=str(headers[0].SeriesInstanceUID),
         key_sop_instance_uid=str(headers[key].SOPInstanceUID),
         key_z_mm=float(scan.z_mm[key]),
-        files=writer.files,
+        files=len(jobs) + len(coronal) + 2 + int(with_seg),
     )
 
 
-class _Renderer:
-    """Images of a series in order, from this process or from several."""
-
-    def __init__(self, scan: Scan, workers: int) -> None:
-        self._scan = scan
-        self._pool = get_context().Pool(workers) if workers > 1 else None
-
-    def __enter__(self) -> _Renderer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool.join()
-
-    def images(self, plan: AxialSeries) -> Iterator[NDArray[np.int16]]:
-        jobs = ((self._scan, plan, index) for index in range(len(plan.z_mm)))
-        return map(_render, jobs) if self._pool is None else self._pool.imap(_render, jobs, chunksize=4)
+#: Header without pixels, and the pixels; kept of the portal-venous series alone.
+_Portal = tuple[Dataset, NDArray[np.int16]] | None
 
 
-def _render(job: tuple[Scan, AxialSeries, int]) -> NDArray[np.int16]:
-    return render_axial(*job)
+def _run(jobs: list[tuple[_Writer, AxialSeries, int]], workers: int) -> Iterator[_Portal]:
+    if workers == 1:
+        yield from map(_write_axial, jobs)
+        return
+    with get_context().Pool(workers) as pool:
+        yield from pool.imap(_write_axial, jobs, chunksize=4)
+
+
+def _write_axial(job: tuple[_Writer, AxialSeries, int]) -> _Portal:
+    writer, plan, index = job
+    return writer.axial(plan, index)
 
 
 class _Writer:
@@ -145,27 +135,26 @@ class _Writer:
         self._study = study
         self._habits = habits_of(study.scan.case.centre)
         self._folder = folder
-        self.files = 0
-        self.portal: list[tuple[Dataset, NDArray[np.int16]]] = []
 
-    def axial(self, plan: AxialSeries, images: Iterable[NDArray[np.int16]]) -> None:
+    def axial(self, plan: AxialSeries, index: int) -> _Portal:
+        image = render_axial(self._study.scan, plan, index)
+        z = plan.z_mm[index]
         origin = self._study.scan.affine_lps()[:3, 3]
-        count = len(plan.z_mm)
-        for index, (z, image) in enumerate(zip(plan.z_mm, images, strict=True)):
-            # Scanners number from the head downwards, our slices rise to the head.
-            instance = count - index
-            header = self._ct(plan.key, instance, plan.acquired, plan.scanner, mm=plan.scanner.slice_thickness_mm)
-            header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-            header.AcquisitionNumber = str(plan.acquisition)
-            header.SpiralPitchFactor = 0.828
-            add_contrast(header, self._study)
-            self._place(header, position=(origin[0], origin[1], z), orientation=_AXIAL_IOP, location=z)
-            self._window(header, (-600, 1500) if plan.key == "lung" else (50, 350))
-            self._save(header, image)
-            if plan.key == "portal":
-                # The segmentation needs headers only; half a megabyte of pixels a slice stays in one copy.
-                del header.PixelData
-                self.portal.append((header, image))
+        # Scanners number from the head downwards, our slices rise to the head.
+        instance = len(plan.z_mm) - index
+        header = self._ct(plan.key, instance, plan.acquired, plan.scanner, mm=plan.scanner.slice_thickness_mm)
+        header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        header.AcquisitionNumber = str(plan.acquisition)
+        header.SpiralPitchFactor = 0.828
+        add_contrast(header, self._study)
+        self._place(header, position=(origin[0], origin[1], z), orientation=_AXIAL_IOP, location=z)
+        self._window(header, (-600, 1500) if plan.key == "lung" else (50, 350))
+        self._save(header, image)
+        if plan.key != "portal":
+            return None
+        # The segmentation needs headers only; half a megabyte of pixels a slice stays in one copy.
+        del header.PixelData
+        return header, image
 
     def localizer(self, image: NDArray[np.int16]) -> None:
         scan = self._study.scan
@@ -255,4 +244,3 @@ class _Writer:
         folder = self._folder / f"S{int(header.SeriesNumber):03d}"
         folder.mkdir(parents=True, exist_ok=True)
         header.save_as(folder / f"I{int(header.InstanceNumber):04d}.dcm", enforce_file_format=True)
-        self.files += 1
