@@ -21,6 +21,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from gastromap.dicom_output.attributes import ObjectContext, object_context
+from gastromap.dicom_output.charset import quiet_pydicom
 from gastromap.dicom_output.checks import check_object, check_probabilities, check_round_trip, check_sources
 from gastromap.errors import GastromapError, OutputError
 from gastromap.reports.json_result import WrittenFile, encode_json
@@ -154,7 +155,7 @@ def _check_result(result: StudyResult) -> None:
 
 def _as_file(dataset: Dataset) -> bytes:
     buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    dataset.save_as(buffer, enforce_file_format=True)  # a character lost here is found on reading back
     return buffer.getvalue()
 
 
@@ -266,8 +267,9 @@ def write_study(result: StudyResult, output: Path | OutputFolder) -> tuple[Path,
         _check_result(result)
         check_sources(result.volume.sources)
         context = object_context(result)
-        files, objects = _build(result, context)
-        _commit(folder.path, result.run.run_id, files, objects, context)
+        with quiet_pydicom():
+            files, objects = _build(result, context)
+            _commit(folder.path, result.run.run_id, files, objects, context)
     except OSError as error:
         folder.discard()
         raise _unwritable(error) from error

@@ -7,7 +7,6 @@ patient. Writers build their object without any patient data; :func:`finish` fil
 from __future__ import annotations
 
 import uuid
-import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -19,7 +18,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from gastromap.dicom_output.charset import TextEncoding, plan_encoding, source_text
+from gastromap.dicom_output.charset import TextEncoding, plan_encoding, quiet_pydicom, source_text
 from gastromap.dicom_output.codes import C, code_item
 from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.results import ModelIdentity, StudyResult
@@ -219,8 +218,7 @@ def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dat
             del dataset.SpecificCharacterSet
     else:
         dataset.SpecificCharacterSet = context.encoding.charset
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+    with quiet_pydicom():
         _copy_patient_and_study(dataset, context)
     date, time = context.moment.strftime("%Y%m%d"), context.moment.strftime("%H%M%S")
     dataset.SeriesDate = dataset.ContentDate = date
@@ -229,7 +227,7 @@ def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dat
     dataset.SeriesDescription = f"{MANUFACTURER} {description}, {RESEARCH_USE}"
     if "PixelData" in dataset:
         # Image objects without a body part have to state a laterality, which a stomach has not.
-        dataset.BodyPartExamined = source_text(context.header, "BodyPartExamined") or "ABDOMEN"
+        _put(dataset, "BodyPartExamined", source_text(context.header, "BodyPartExamined") or "ABDOMEN")
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = context.encoding.own(context.model.name)[:64]
     dataset.SoftwareVersions = _software_versions(context)

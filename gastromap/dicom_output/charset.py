@@ -6,17 +6,20 @@ never repaired: where a source declares no character set, its bytes are handed o
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
-__all__ = ["TextEncoding", "plan_encoding", "source_text", "strip_escapes"]
+__all__ = ["TextEncoding", "plan_encoding", "quiet_pydicom", "source_text", "strip_escapes"]
 
 UTF8 = "ISO_IR 192"
 #: Character sets that hold every Unicode character, so that our own text fits beside the names.
@@ -24,7 +27,6 @@ _COMPLETE = (UTF8, "GB18030")
 #: ISO 2022 designations (PS3.3 C.12.1.1.2); pydicom 3.0 leaves some of them in decoded names.
 _ESCAPE = re.compile(r"\x1b(?:\$[()]?|[()\-.])[@-Z]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,20 @@ class TextEncoding:
     def own(self, text: str) -> str:
         """Return our own text in a form that this character set can hold without loss of meaning."""
         return text if self.charset else text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning and logging: it quotes the offending value, and patient data must not reach a log."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def strip_escapes(text: str) -> str:
@@ -68,9 +84,7 @@ def _raw_bytes(header: pydicom.Dataset, keyword: str) -> bytes | None:
 
 def _decoded(header: pydicom.Dataset, keyword: str) -> str:
     raw = _raw_bytes(header, keyword)  # before the access below, which converts the raw element
-    with warnings.catch_warnings():
-        # pydicom quotes the offending value in its warnings, and patient data must not reach a log.
-        warnings.simplefilter("ignore")
+    with quiet_pydicom():
         value = header.get(keyword)
     if value is None:
         return ""
@@ -116,9 +130,17 @@ def plan_encoding(header: pydicom.Dataset, keywords: tuple[str, ...]) -> TextEnc
 
 
 def _undecodable(header: pydicom.Dataset, keywords: tuple[str, ...]) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_pydicom():
         return any(_REPLACEMENT in str(header.get(keyword, "")) for keyword in keywords)
+
+
+def _number(text: str) -> str:
+    try:
+        float(text)
+    except ValueError:
+        # A number that is none, such as a height with a decimal comma: dropped, like a missing one.
+        return ""
+    return text
 
 
 def source_text(header: pydicom.Dataset, keyword: str, *, encoding: TextEncoding | None = None) -> str:
@@ -133,6 +155,9 @@ def source_text(header: pydicom.Dataset, keyword: str, *, encoding: TextEncoding
     encoding : TextEncoding, optional
         With no character set in it, the bytes come back as Latin-1, which writes them out unchanged.
     """
+    tag = tag_for_keyword(keyword)
+    if tag is not None and dictionary_VR(tag) == "DS":
+        return _number(_decoded(header, keyword))
     if encoding is not None and encoding.charset is None:
         raw = _raw_bytes(header, keyword)
         if raw is not None:

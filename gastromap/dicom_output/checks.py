@@ -6,7 +6,6 @@ values.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 
 import pydicom
@@ -14,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from gastromap.dicom_output.attributes import COPIED, SEQUENCES, ObjectContext
-from gastromap.dicom_output.charset import source_text
+from gastromap.dicom_output.charset import quiet_pydicom, source_text
 from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C
 from gastromap.errors import GastromapError
 from gastromap.reports.phrases import RESEARCH_USE
@@ -106,8 +105,7 @@ def check_object(dataset: pydicom.Dataset, context: ObjectContext, *, new_uids: 
     GastromapError
         ``RESULT_IDENTITY``, ``RESULT_REFERENCE`` or ``RESULT_LABEL``.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+    with quiet_pydicom():
         differing = [
             keyword
             for keyword in COPIED
@@ -136,8 +134,7 @@ def check_round_trip(built: Dataset, read: Dataset) -> None:
     GastromapError
         ``RESULT_TEXT``, naming the first attribute that differs.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings
+    with quiet_pydicom():
         name = _first_difference(built, read)
     if name is not None:
         raise _fault("RESULT_TEXT", "the same values after reading back", f"another {name}")

@@ -55,10 +55,10 @@ def _evidence(volume: CtVolume, index: int) -> Dataset:
     if header.get("FrameOfReferenceUID"):
         item.FrameOfReferenceUID = header.FrameOfReferenceUID
     item.Rows, item.Columns = (int(n) for n in volume.hu.shape[1:])
-    if header.get("SliceThickness"):
+    if volume.series.thickness_mm:
         # With a modality the library demands all of the geometry, and a missing thickness is not invented.
         item.Modality = "CT"
-        item.SliceThickness = float(header.SliceThickness)
+        item.SliceThickness = float(volume.series.thickness_mm)
         item.PixelSpacing = [round(float(spacing), 6) for spacing in volume.pixel_spacing_mm]
         position = volume.affine_lps @ [0.0, 0.0, float(index), 1.0]
         item.ImagePositionPatient = [round(float(mm), 4) for mm in position[:3]]

@@ -189,8 +189,11 @@ def render_pdf(content: ReportContent, pictures: Pictures) -> bytes:
     pdf : bytes
         One A4 page.
     """
+    from reportlab import rl_config
     from reportlab.pdfgen.canvas import Canvas
 
+    # ASCII-85 is a relic of 7-bit mail: it costs a quarter of a second and a quarter of the size.
+    rl_config.useA85 = 0
     buffer = io.BytesIO()
     canvas = Canvas(buffer, pagesize=(_WIDTH, _HEIGHT), pageCompression=1)
     canvas.setTitle("GastroMAP T-stage report, research use, not for diagnosis")

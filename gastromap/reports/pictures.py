@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.results import StudyResult
 from gastromap.volume import CtVolume
 
@@ -20,7 +21,8 @@ __all__ = ["WINDOW_LEVEL", "WINDOW_WIDTH", "DisplayPlan", "Pictures", "draw_pict
 
 WINDOW_LEVEL, WINDOW_WIDTH = 50.0, 350.0
 _LONG_SIDE = 720  #: pixels of the longer side of the slice
-_STRIP = 56  #: pixels below the slice, for text that must not cover anatomy
+_SHORTEST = 600  #: pixels that the text needs in width
+_STRIP = 70  #: pixels below the slice, for text that must not cover anatomy
 _WHITE, _GREY, _AMBER = (255, 255, 255), (190, 190, 190), (255, 205, 110)
 #: Heat colours: dark to light, so that the order survives in grey print; alpha rises with the value.
 _ANCHORS = np.array([[45, 10, 90], [165, 30, 110], [240, 110, 45], [255, 240, 130]], dtype=float)
@@ -140,7 +142,7 @@ def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 def _annotate(draw: ImageDraw.ImageDraw, plan: DisplayPlan) -> None:
     """Write orientation letters and the scale bar onto the slice."""
     width, height = plan.size
-    style = {"fill": _WHITE, "stroke_width": 2, "stroke_fill": (0, 0, 0), "font": _font(22)}
+    style = {"fill": _WHITE, "stroke_width": 2, "stroke_fill": (0, 0, 0), "font": _font(28)}
     draw.text((10, height / 2), _OPPOSITE[plan.right], anchor="lm", **style)  # type: ignore[arg-type]
     draw.text((width - 10, height / 2), plan.right, anchor="rm", **style)  # type: ignore[arg-type]
     draw.text((width / 2, 8), _OPPOSITE[plan.down], anchor="mt", **style)  # type: ignore[arg-type]
@@ -155,7 +157,7 @@ def _annotate(draw: ImageDraw.ImageDraw, plan: DisplayPlan) -> None:
         (x + pixels / 2, y - 9),
         f"{length} mm",
         anchor="mb",
-        font=_font(17),
+        font=_font(20),
         fill=_WHITE,
         stroke_width=2,
         stroke_fill=(0, 0, 0),
@@ -164,32 +166,29 @@ def _annotate(draw: ImageDraw.ImageDraw, plan: DisplayPlan) -> None:
 
 def _colour_bar(draw: ImageDraw.ImageDraw, *, right: int, top: int) -> None:
     """Draw the scale of the heat map as it looks on mid-grey tissue."""
-    length, height = 110, 12
-    left = right - length - 34
+    length, height = 120, 15
+    left = right - length - 42
     values = np.linspace(0.0, 1.0, length, dtype=np.float32)
     colours = _blend(np.full(length, 110.0, dtype=np.float32), values)
     for step, colour in enumerate(colours):
         draw.line([(left + step, top), (left + step, top + height)], fill=tuple(int(c) for c in colour))
     draw.rectangle([left - 1, top - 1, left + length, top + height + 1], outline=_GREY)
-    draw.text((left - 6, top + height / 2), "low", anchor="rm", font=_font(14), fill=_GREY)
-    draw.text((right - 28, top + height / 2), "high", anchor="lm", font=_font(14), fill=_GREY)
+    draw.text((left - 7, top + height / 2), "low", anchor="rm", font=_font(17), fill=_GREY)
+    draw.text((right - 36, top + height / 2), "high", anchor="lm", font=_font(17), fill=_GREY)
 
 
 def _framed(pixels: NDArray[np.uint8], plan: DisplayPlan, line: str, *, bar: bool) -> NDArray[np.uint8]:
-    width, height = max(plan.size[0], 560), plan.size[1]
+    width, height = max(plan.size[0], _SHORTEST), plan.size[1]
+    picture = Image.fromarray(pixels)
+    _annotate(ImageDraw.Draw(picture), plan)
     canvas = Image.new("RGB", (width, height + _STRIP))
-    canvas.paste(Image.fromarray(pixels), ((width - plan.size[0]) // 2, 0))
-    if width == plan.size[0]:
-        _annotate(ImageDraw.Draw(canvas), plan)
-    else:
-        part = Image.fromarray(pixels)
-        _annotate(ImageDraw.Draw(part), plan)
-        canvas.paste(part, ((width - plan.size[0]) // 2, 0))
+    canvas.paste(picture, ((width - plan.size[0]) // 2, 0))
     draw = ImageDraw.Draw(canvas)
-    draw.text((12, height + 16), "GastroMAP: research use, not for diagnosis", anchor="lm", font=_font(17), fill=_AMBER)
-    draw.text((12, height + 40), line, anchor="lm", font=_font(15), fill=_WHITE)
+    notice = f"GastroMAP: {RESEARCH_USE}"
+    draw.text((12, height + 20), notice, anchor="lm", font=_font(21), fill=_AMBER)
+    draw.text((12, height + 50), line, anchor="lm", font=_font(19), fill=_WHITE)
     if bar:
-        _colour_bar(draw, right=width - 12, top=height + 34)
+        _colour_bar(draw, right=width - 12, top=height + 12)
     return np.asarray(canvas, dtype=np.uint8)
 
 
@@ -217,7 +216,7 @@ def draw_pictures(result: StudyResult, *, class_label: str) -> Pictures:
     return Pictures(
         key_slice=_framed(plain, plan, f"{position}, {window}", bar=False),
         grad_cam=_framed(
-            _blend(grey, heat), plan, f"Grad-CAM: explanation of class {class_label}, not a lesion outline", bar=True
+            _blend(grey, heat), plan, f"explanation of class {class_label}, not a lesion outline", bar=True
         ),
         orientation=(plan.right, plan.down),
     )

@@ -1,0 +1,191 @@
+"""Content of the DICOM objects, read back with other software than wrote them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from builders.study_result import PROBABILITIES, make_study_result
+from PIL import Image
+
+from gastromap.dicom_output.codes import PRIVATE_SCHEME_UID
+from gastromap.output import write_study
+
+#: Warnings of dciodvfy (2022-06-18) that are explained in the DICOM output design, section 8.
+ALLOWED = (
+    r"DeviceUID\(0018,1002\)> - Attribute is not present in standard DICOM IOD$",
+    r"CodingSchemeDesignator\(0008,0102\)\[1\]> - Unrecognized defined term = <99GASTROMAP>$",
+    rf"CodingSchemeUID\(0008,010c\)\[1\]> - Unrecognized defined term = <{re.escape(PRIVATE_SCHEME_UID)}>$",
+    # Type 2 attributes that an anonymised source leaves empty; the tool means file-sets on disk.
+    r"Missing attribute or value that would be needed to build DICOMDIR$",
+    r"Different information entities for attribute - Element=<AccessionNumber> IE <Series> versus <Study>",
+)
+CATEGORIES = {"T1": "1228889001", "T2": "1228929004", "T3": "1228938002", "T4": "1228944003"}
+
+
+def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed (dicom3tools, dcmtk)")
+    return subprocess.run(
+        [tool, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    result = make_study_result(warnings=("PHASE_ONE_SOURCE",))
+    write_study(result, folder)
+    return result, folder
+
+
+def groups(report):
+    """Measurement groups as {tracking identifier: group}, read by highdicom."""
+    sr = highdicom.sr.Comprehensive3DSR.from_dataset(report)
+    return {group.tracking_identifier: group for group in sr.content.get_image_measurement_groups()}
+
+
+class TestConformance:
+    @pytest.mark.parametrize("name", ["sr", "key", "overlay", "report"])
+    @pytest.mark.parametrize("case", ["usual", "anonymous", "follow-up, not staged"])
+    def test_dciodvfy_finds_no_error_and_only_explained_warnings(self, tmp_path, name, case):
+        options = {
+            "usual": {},
+            "anonymous": dict.fromkeys(
+                (
+                    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge"),
+                    *("StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
+                    *("ReferringPhysicianName", "Manufacturer", "ManufacturerModelName"),
+                )
+            ),
+            "follow-up, not staged": {
+                "role": "followup",
+                "staged": False,
+                "prediction_set": (),
+                "rad_score": None,
+                "reasons": ("The slices disagree.",),
+            },
+        }[case]
+        write_study(make_study_result(**options), tmp_path / "out")
+        report = run("dciodvfy", "-new", tmp_path / "out" / "dicom" / f"{name}.dcm")
+        lines = [line for line in report.stderr.splitlines() if "Error" in line or "Warning" in line]
+        unexplained = [line for line in lines if not any(re.search(allowed, line) for allowed in ALLOWED)]
+        assert unexplained == []
+        assert report.returncode == 0
+
+    def test_dcentvfy_finds_one_patient_and_study_in_sources_and_results(self, written, tmp_path):
+        result, folder = written
+        paths = []
+        for index, source in enumerate(result.volume.sources[4:7]):
+            image = pydicom.dcmread(folder / "dicom" / "key.dcm")
+            image.update(source.header)
+            image.file_meta.MediaStorageSOPClassUID = source.header.SOPClassUID
+            image.file_meta.MediaStorageSOPInstanceUID = source.sop_instance_uid
+            paths.append(tmp_path / f"{index}.dcm")
+            source.header.copy()
+            full = pydicom.Dataset(source.header)
+            full.file_meta = image.file_meta
+            full.save_as(paths[-1], enforce_file_format=True)
+        report = run("dcentvfy", *paths, *sorted((folder / "dicom").iterdir()))
+        lines = [line for line in report.stderr.splitlines() if "Error" in line or "Warning" in line]
+        assert [line for line in lines if not any(re.search(allowed, line) for allowed in ALLOWED)] == []
+
+    def test_dsrdump_shows_flags_and_probabilities(self, written):
+        _, folder = written
+        text = run("dsrdump", "+Pc", folder / "dicom" / "sr.dcm").stdout
+        assert "Imaging Measurement Report" in text
+        assert "PRELIMINARY" in text
+        assert "UNVERIFIED" in text
+        for probability in PROBABILITIES.values():
+            assert f'(122157,DCM,"Probability")="{probability}"' in text
+
+
+class TestStructuredReport:
+    def test_probabilities_equal_those_of_the_json_result(self, tmp_path):
+        values = np.random.default_rng(3).dirichlet(np.ones(4))
+        values /= values.sum()
+        probabilities = dict(zip(CATEGORIES, map(float, values), strict=True))
+        write_study(make_study_result(probabilities=probabilities), tmp_path)
+        stored = json.loads((tmp_path / "result.json").read_text())["stage"]["probabilities"]
+        found = groups(pydicom.dcmread(tmp_path / "dicom" / "sr.dcm"))
+        for stage, code in CATEGORIES.items():
+            group = found[f"P(c{stage})"]
+            (measurement,) = group.get_measurements()
+            assert group.finding_type.value == code
+            assert measurement.value == stored[stage] == probabilities[stage]
+            assert measurement.unit.value == "1"
+
+    def test_every_group_points_at_the_key_slice_and_the_stomach(self, written):
+        result, folder = written
+        for group in groups(pydicom.dcmread(folder / "dicom" / "sr.dcm")).values():
+            (image,) = group.source_images
+            assert image.referenced_sop_instance_uid == result.key_slice.sop_instance_uid
+            assert [site.value.value for site in group.finding_sites] == ["69695003"]
+
+    def test_the_algorithm_is_named_with_its_weights(self, written):
+        result, folder = written
+        text = run("dsrdump", "+Pl", folder / "dicom" / "sr.dcm").stdout
+        for part in (result.stage.model.weights_sha256, "AJCC 8", "portal-venous", "synthetic-validation-1"):
+            assert part in text
+
+    def test_a_confident_stage_is_a_coded_category(self, written):
+        _, folder = written
+        group = groups(pydicom.dcmread(folder / "dicom" / "sr.dcm"))["cT stage"]
+        values = [(item.name.value, item.value.value) for item in group.get_qualitative_evaluations()]
+        assert ("399504009", CATEGORIES["T3"]) in values
+        assert [value for name, value in values if name == "prediction-set"] == [CATEGORIES["T2"], CATEGORIES["T3"]]
+
+    def test_an_uncertain_stage_is_no_coded_category(self, tmp_path):
+        write_study(make_study_result(staged=False, reasons=("The slices disagree.",)), tmp_path)
+        report = pydicom.dcmread(tmp_path / "dicom" / "sr.dcm")
+        values = [(i.name.value, i.value.value) for i in groups(report)["cT stage"].get_qualitative_evaluations()]
+        assert "399504009" not in [name for name, _ in values]
+        assert ("staging-confidence", "not-confident") in values
+        text = (tmp_path / "dicom" / "sr.dcm").read_bytes()
+        assert b"NOT CONFIDENTLY STAGED. The slices disagree." in text
+
+    def test_a_follow_up_study_is_never_a_plain_ct_category(self, tmp_path):
+        write_study(make_study_result(role="followup"), tmp_path)
+        report = pydicom.dcmread(tmp_path / "dicom" / "sr.dcm")
+        assert set(groups(report)) == {"ycT stage", *(f"P(yc{stage})" for stage in CATEGORIES)}
+        for group in groups(report).values():
+            assert "126074" in str(group)
+
+    def test_the_report_refers_to_the_slices_that_were_read_and_no_others(self, written):
+        result, folder = written
+        report = pydicom.dcmread(folder / "dicom" / "sr.dcm")
+        (study,) = report.CurrentRequestedProcedureEvidenceSequence
+        uids = {
+            item.ReferencedSOPInstanceUID for s in study.ReferencedSeriesSequence for item in s.ReferencedSOPSequence
+        }
+        assert uids == {part.sop_instance_uid for part in result.stage.slices}
+
+    def test_the_size_stays_small(self, written):
+        assert (written[1] / "dicom" / "sr.dcm").stat().st_size < 60_000
+
+
+class TestPictures:
+    @pytest.mark.parametrize(("dicom", "png"), [("key", "key_slice"), ("overlay", "grad_cam")])
+    def test_a_capture_holds_the_pixels_of_the_png(self, written, dicom, png):
+        _, folder = written
+        item = pydicom.dcmread(folder / "dicom" / f"{dicom}.dcm")
+        assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / f"{png}.png")))
+        assert list(item.PatientOrientation) == ["L", "P"]
+
+    def test_the_capture_refers_to_the_key_slice(self, written):
+        result, folder = written
+        (reference,) = pydicom.dcmread(folder / "dicom" / "overlay.dcm").SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == result.key_slice.sop_instance_uid
+
+
+def test_the_encapsulated_pdf_is_the_report(written):
+    _, folder = written
+    item = pydicom.dcmread(folder / "dicom" / "report.dcm")
+    assert item.EncapsulatedDocument[: item.EncapsulatedDocumentLength] == (folder / "report.pdf").read_bytes()
+    assert (item.Modality, item.ConversionType) == ("DOC", "WSD")
