@@ -53,7 +53,7 @@ class GastromapError(Exception):
         return f"{self.code} {self.where}: expected {self.expected}, got {self.got}. {self.remedy}"
 
 
-class Refusal(GastromapError):
+class Refusal(GastromapError):  # noqa: N818  -- the field term; a refusal is a good result
     """The input is not fit for a trustworthy result; nothing is written."""
 
     exit_code = ExitCode.REFUSED

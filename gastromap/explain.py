@@ -38,7 +38,7 @@ def grad_cam(maps: Tensor, head: Callable[[Tensor], Tensor], *, target: int) -> 
     Selvaraju et al. 2017 (doi 10.1109/ICCV.2017.74), equations 1 and 2.
     """
     with torch.enable_grad():
-        leaf = maps.detach().clone().requires_grad_(True)
+        leaf = maps.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(head(leaf)[:, target].sum(), leaf)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     cam = torch.relu((weights * maps.detach()).sum(dim=1))

@@ -79,6 +79,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         metavar="MM",
         help="slice thickness instead of the centre's own (1, 1.5, 3 or 5 / 3 / 1 to 2 mm)",
     )
+    parser.add_argument(
+        "--slices",
+        type=int,
+        choices=(1, 3),
+        default=3,
+        help="format slices: 3 writes the neighbours of the key slice too (default: %(default)s)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run)
 
@@ -102,6 +109,7 @@ def _run(arguments: argparse.Namespace) -> int:
         matrix=arguments.matrix,
         thickness_mm=arguments.thickness,
         with_seg=arguments.with_seg,
+        slices=arguments.slices,
     )
     with tqdm(total=arguments.patients, unit="patient", disable=arguments.quiet or None) as bar:
 

@@ -56,7 +56,7 @@ class PreprocessingProfile:
     size: int = 224
     window_level: float = 50.0
     window_width: float = 350.0
-    field_mm: float | None = 336.0
+    field_mm: float | None = 280.0
     channels: int = 1
     intensity: Literal["zscore", "imagenet"] = "zscore"
     bias_correction: bool = False
@@ -122,6 +122,28 @@ class PreparedSlice:
     _extent: tuple[int, int]  # rows and columns of the field
     _canonical_shape: tuple[int, int]
     _orientation: tuple[bool, bool, bool]  # transposed, rows flipped, columns flipped
+
+    def to_network(self, values: NDArray[np.generic]) -> torch.Tensor:
+        """Sample a map of the source slice, such as a tumour mask, exactly as the image was sampled.
+
+        Parameters
+        ----------
+        values : array, shape (rows, columns) of the source slice
+
+        Returns
+        -------
+        Tensor, shape (1, size, size), float32
+            0 outside the slice; the share of the pixel for a mask.
+        """
+        transposed, flip_rows, flip_columns = self._orientation
+        source = np.asarray(values, np.float32)
+        source = source.T if transposed else source
+        source = source[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        cut = _cut(source, self._origin, self._extent, fill=0.0)
+        size = self.tensor.shape[-2:]
+        return torch.nn.functional.interpolate(
+            torch.from_numpy(cut)[None, None], size=size, mode="bilinear", antialias=True
+        )[0]
 
     def to_slice(self, values: NDArray[np.floating]) -> Array:
         """Map values on the network's grid, or a coarser grid over the same field, to the source slice.
@@ -251,8 +273,8 @@ def _body_centre(hu: Array, spacing: tuple[float, float]) -> tuple[float, float]
     )
 
 
-def _cut(hu: Array, origin: tuple[int, int], extent: tuple[int, int]) -> Array:
-    out = np.full(extent, _AIR_HU, np.float32)
+def _cut(hu: Array, origin: tuple[int, int], extent: tuple[int, int], *, fill: float = _AIR_HU) -> Array:
+    out = np.full(extent, fill, np.float32)
     r, c = origin
     r0, r1 = max(r, 0), min(r + extent[0], hu.shape[0])
     c0, c1 = max(c, 0), min(c + extent[1], hu.shape[1])
@@ -262,7 +284,7 @@ def _cut(hu: Array, origin: tuple[int, int], extent: tuple[int, int]) -> Array:
 
 
 def _n4(image: Array) -> Array:
-    import SimpleITK  # noqa: N813  -- only this option needs it
+    import SimpleITK
 
     source = SimpleITK.GetImageFromArray(image + np.float32(1e-3))
     mask = SimpleITK.GetImageFromArray((image > 0.02).astype(np.uint8))

@@ -52,6 +52,8 @@ class CohortPlan:
         Replaces the slice thickness of the centres.
     with_seg : bool
         Add a tumour DICOM SEG to each study.
+    slices : {3, 1}
+        Of format ``slices``: the key slice with its neighbours, or alone.
     """
 
     seed: int
@@ -61,6 +63,7 @@ class CohortPlan:
     matrix: int = MATRIX
     thickness_mm: float | None = None
     with_seg: bool = False
+    slices: int = 3
 
     def __post_init__(self) -> None:
         _require("seed", "a whole number from 0", self.seed, valid=self.seed >= 0)
@@ -73,6 +76,7 @@ class CohortPlan:
         _require("thickness", "0.5 to 10 mm", thickness, valid=thickness is None or 0.5 <= thickness <= 10)
         seg_fits = not self.with_seg or self.format == "dicom"
         _require("with-seg", "format dicom", self.format, valid=seg_fits)
+        _require("slices", "1 or 3", self.slices, valid=self.slices in (1, 3))
 
 
 def _require(name: str, expected: str, got: object, *, valid: bool) -> None:
@@ -198,8 +202,11 @@ def _write_patient(job: tuple[CohortPlan, Path, Case, int]) -> None:
     else:
         from gastromap.synthetic.export_nifti import write_crop, write_key_slices
 
-        write = write_key_slices if plan.format == "slices" else write_crop
-        write(scan, partial / "image.nii.gz", partial / "mask.nii.gz")
+        image, mask = partial / "image.nii.gz", partial / "mask.nii.gz"
+        if plan.format == "slices":
+            write_key_slices(scan, image, mask, count=plan.slices)
+        else:
+            write_crop(scan, image, mask)
         moves = {
             "image": ("image.nii.gz", f"images/{case.patient_id}.nii.gz"),
             "mask": ("mask.nii.gz", f"masks/{case.patient_id}.nii.gz"),

@@ -24,8 +24,8 @@ _MARGIN_MM: Final = 20.0
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_key_slices(scan: Scan, image: Path, mask: Path) -> None:
-    """Write the key slice with its neighbours below and above.
+def write_key_slices(scan: Scan, image: Path, mask: Path, *, count: int = 3) -> None:
+    """Write the key slice, with its neighbours below and above.
 
     Parameters
     ----------
@@ -35,9 +35,11 @@ def write_key_slices(scan: Scan, image: Path, mask: Path) -> None:
         ``.nii.gz``, int16 HU, shape (columns, rows, 3): below, key, above.
     mask : Path
         ``.nii.gz``, uint8 tumour mask of the same shape.
+    count : {3, 1}
+        1 writes the key slice alone, a third of the work.
     """
-    first = scan.key_index - 1
-    indices = range(first, first + 3)
+    first = scan.key_index - count // 2
+    indices = range(first, first + count)
     affine = scan.affine_lps(first=first)
     _write(np.stack([scan.hu(i) for i in indices]), affine, image)
     _write(np.stack([scan.masks(i)["tumour"] for i in indices]).astype(np.uint8), affine, mask)

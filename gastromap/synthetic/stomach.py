@@ -17,9 +17,9 @@ Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 #: Tumour thickness into the lumen in mm: mean and standard deviation. They overlap on purpose.
-_INWARD = {"T1": (4.0, 1.3), "T2": (6.2, 1.8), "T3": (8.6, 2.4), "T4": (10.5, 3.0)}
+_INWARD = {"T1": (3.4, 1.0), "T2": (6.2, 1.5), "T3": (9.4, 2.0), "T4": (12.0, 2.6)}
 #: Outer limit of the tumour in mm from the serosa (negative: inside the wall), as a range; T1 is scaled by the wall.
-_OUTWARD = {"T2": (-0.6, 0.6), "T3": (2.0, 5.0), "T4": (3.5, 7.5)}
+_OUTWARD = {"T2": (-0.6, 0.8), "T3": (2.2, 5.5), "T4": (4.5, 9.0)}
 #: Part of the centre line (0 fundus, 1 pylorus) of the thirds.
 _THIRD = {"upper": (0.14, 0.36), "middle": (0.40, 0.62), "lower": (0.66, 0.90)}
 #: Mucosa, submucosa, muscularis in HU by phase; the mucosa is brightest early.
@@ -78,10 +78,7 @@ class Stomach:
         centre = _tumour_centre(case, rng, line, radii)
         mean, sd = _INWARD[case.stage]
         inward = float(np.clip(rng.normal(mean, sd) + 0.35 * (case.size_cm - 3.9), 2.2, 18))
-        if case.stage == "T1":
-            outward = -wall * rng.uniform(0.42, 0.62)
-        else:
-            outward = rng.uniform(*_OUTWARD[case.stage])
+        outward = -wall * rng.uniform(0.42, 0.62) if case.stage == "T1" else rng.uniform(*_OUTWARD[case.stage])
         serosa = case.stage == "T4"
         return cls(
             line=line,
@@ -97,8 +94,8 @@ class Stomach:
             tumour_half_extent=max(case.size_cm * 5.0, 5.0),
             inward=inward,
             outward=float(outward),
-            nodularity=rng.uniform(1.2, 3.2) if serosa else rng.uniform(0.0, 0.7),
-            stranding=rng.uniform(0.35, 1.0) if serosa else max(0.0, rng.normal(0.0, 0.16)),
+            nodularity=rng.uniform(1.6, 3.6) if serosa else rng.uniform(0.0, 0.7),
+            stranding=rng.uniform(0.5, 1.1) if serosa else max(0.0, rng.normal(0.0, 0.16)),
             tumour_hu=rng.normal(0, 6),
             nodes=_nodes(case, rng, line, radii, centre),
             stage=case.stage,
@@ -147,10 +144,8 @@ class Stomach:
         lumen = s + wall + fold
         tumour = self._tumour_distance(s, bump, rough)
         lumen = np.maximum(lumen, s + wall + self.inward * bump + 0.5 * rough * (bump > 0))
-        gas = c.py[box] < self.air_level_y
         c.paint(box, lumen.astype(np.float32), self.fluid_hu)
         c.paint(box, np.maximum(lumen, c.py[box] - self.air_level_y).astype(np.float32), -985.0)
-        del gas
         if tumour is not None:
             value = _TUMOUR[phase] + self.tumour_hu + 5 * rough - 8 * bump
             c.paint(box, tumour, value.astype(np.float32))

@@ -73,13 +73,13 @@ class PixelGrid:
 
     @property
     def x_mm(self) -> NDArray[np.float32]:
-        """x of each column, shape (columns,)."""
+        """X of each column, shape (columns,)."""
         offset = (self.columns - 1) / 2
         return np.asarray((np.arange(self.columns) - offset) * self.spacing_mm + self.centre_x_mm, dtype=np.float32)
 
     @property
     def y_mm(self) -> NDArray[np.float32]:
-        """y of each row, shape (rows,)."""
+        """Y of each row, shape (rows,)."""
         offset = (self.rows - 1) / 2
         return np.asarray((np.arange(self.rows) - offset) * self.spacing_mm + self.centre_y_mm, dtype=np.float32)
 

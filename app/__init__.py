@@ -1,0 +1,1 @@
+"""The GastroMAP application: a MONAI Deploy application that stages one CT study."""

@@ -1,0 +1,153 @@
+"""``python -m app -i IN -o OUT``: stage one study.
+
+Errors a user can cause are found before the heavy imports where that is possible; every error is one line on
+stderr, printed last, with its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.options import Options, parse_options
+from gastromap.errors import ExitCode, GastromapError, UsageError
+from gastromap.results import StudyResult
+
+__all__ = ["main"]
+
+_log = logging.getLogger("gastromap.app")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the application.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status, see :class:`gastromap.errors.ExitCode`.
+    """
+    start = time.perf_counter()
+    debug = False
+    try:
+        options = parse_options(argv)
+        debug = options.log_level == "DEBUG"
+        _run(options, start)
+    except GastromapError as error:
+        return _fail(str(error), error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        return _fail("INTERRUPTED run: expected an end, got a signal. Nothing was written.", 130, debug=debug)
+    except Exception as error:  # noqa: BLE001  -- the last door: the reader gets a line and a code, never patient data
+        line = f"INTERNAL run: expected no fault, got {type(error).__name__}. Run with --log-level DEBUG and report it."
+        return _fail(line, ExitCode.INTERNAL, debug=debug)
+    return int(ExitCode.OK)
+
+
+def _run(options: Options, start: float) -> None:
+    _quiet(options.log_level)
+    from gastromap.bundle import Bundle
+    from gastromap.output import prepare_output
+    from gastromap.run_record import Stopwatch
+
+    bundle = Bundle.find(options.models)
+    if options.clinical is not None:
+        from gastromap.nomogram import read_clinical
+
+        # The patient is not known yet; a damaged file is.
+        read_clinical(options.clinical, patient_id="")
+    output = prepare_output(options.output)
+    try:
+        watch = Stopwatch(config=options.config)
+        with watch.stage("import"):
+            from app.application import GastroMapApplication
+            from gastromap.staging import TStager, best_device
+        with watch.stage("model"):
+            try:
+                device = best_device(options.device)
+            except ValueError as error:
+                raise UsageError(
+                    "DEVICE_UNKNOWN",
+                    where="command line",
+                    expected="auto, cpu, cuda or cuda:N",
+                    got="another name",
+                    remedy="Correct --device.",
+                ) from error
+            stager = TStager(bundle, device=device)
+        done: list[tuple[StudyResult, tuple[Path, ...]]] = []
+        application = GastroMapApplication(
+            options=options,
+            stager=stager,
+            output=output,
+            watch=watch,
+            on_written=lambda result, files: done.append((result, files)),
+        )
+        application.run()
+        if not done:
+            raise RuntimeError("the application ended without a result")
+    except BaseException:
+        output.discard()
+        raise
+    watch.seconds["total"] = time.perf_counter() - start
+    _tell(*done[0], watch.seconds)
+    if os.environ.get("GASTROMAP_TIMINGS"):
+        Path(os.environ["GASTROMAP_TIMINGS"]).write_text(json.dumps(watch.seconds), encoding="utf-8")
+
+
+def _quiet(level: str) -> None:
+    """Keep the libraries from printing paths, UIDs and descriptions at INFO."""
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+    if level != "DEBUG":
+        # Holoscan's own log repeats an operator's exception over some forty lines.
+        os.environ["HOLOSCAN_LOG_LEVEL"] = "OFF"
+        for name in ("monai", "monai.deploy", "highdicom", "pydicom", "holoscan"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        import warnings
+
+        warnings.filterwarnings("ignore")
+
+
+def _tell(result: StudyResult, files: tuple[Path, ...], seconds: dict[str, float]) -> None:
+    stage = result.stage
+    confidence = stage.confidence
+    shown = f"c{stage.stage}" if confidence.staged else f"c{stage.stage}, not confidently staged"
+    lines = [
+        "",
+        f"  Stage          {shown}   ({confidence.votes_for_stage} of {confidence.slices} slices)",
+        *(
+            f"  P(c{label})         {value:6.1%}  {'█' * round(value * 40)}"
+            for label, value in stage.probabilities.items()
+        ),
+        f"  {confidence.coverage:.0%} set        {', '.join(f'c{s}' for s in confidence.prediction_set)}",
+        *(f"  Note           {reason}" for reason in confidence.reasons),
+        f"  Key slice      {result.key_slice.index_from_feet} from the feet, found by {result.key_slice.origin}",
+        f"  Model          {stage.model.network} {stage.model.version} on {stage.device}",
+        f"                 {stage.model.notice}",
+        f"  Warnings       {', '.join(result.warnings) or 'none'}",
+        f"  Time           {seconds['total']:.1f} s",
+        "  Files",
+        *(f"    {path}" for path in files),
+        "",
+        "  Research use, not for diagnosis.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _fail(line: str, code: int, *, debug: bool) -> int:
+    if debug:
+        _log.exception("stack trace")
+    sys.stdout.flush()
+    sys.stderr.write(line + "\n")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Command line, environment and configuration file of the application, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gastromap import __version__
+from gastromap.dicom_input.limits import GateSettings
+from gastromap.errors import Refusal, UsageError
+
+__all__ = ["Options", "parse_options"]
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+#: Sections of the configuration file that belong to the package, not to the run.
+_PACKAGE_SECTIONS = {"application", "resources"}
+_EPILOG = """environment: HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_CONFIG_PATH stand in
+for -i, -o, -m and --config. exit codes: 0 result written, 1 internal fault, 2 wrong arguments, 3 input refused,
+11 model unusable, 12 output not writable. Research use, not for diagnosis."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that decides a run."""
+
+    input: Path
+    output: Path
+    models: Path
+    settings: GateSettings
+    key_slice: str | None = None
+    series: str | None = None
+    clinical: Path | None = None
+    device: str = "auto"
+    log_level: str = "WARNING"
+    config: Mapping[str, object] = field(default_factory=dict)  #: what differs from the defaults, for the record
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app", description=f"GastroMAP {__version__}: stage one gastric-cancer CT study.", epilog=_EPILOG
+    )
+    parser.add_argument("-i", "--input", type=Path, help="folder with the DICOM files of one study")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the result; made if missing, never overwritten")
+    parser.add_argument("-m", "--model", type=Path, help="folder that holds the bundles (default: bundles)")
+    parser.add_argument(
+        "--key-slice",
+        metavar="UID|INDEX",
+        help="slice with the largest tumour: SOP Instance UID, or index counted from the feet upwards, 0 the first "
+        "(default: from a SEG, RTSTRUCT or key object in the study)",
+    )
+    parser.add_argument("--series", metavar="UID", help="Series Instance UID (default: the portal-venous one by votes)")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
+    parser.add_argument(
+        "--clinical",
+        type=Path,
+        metavar="FILE",
+        help="clinical.json, or a CSV with a row a patient (default: clinical.json or .csv in the input)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "-l",
+        "--log-level",
+        default="WARNING",
+        type=str.upper,
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="messages on stderr; DEBUG adds the stack trace of an error",
+    )
+    parser.add_argument("--version", action="version", version=f"GastroMAP {__version__}")
+    return parser
+
+
+def _path(given: Path | None, variable: str, default: Path | None) -> Path | None:
+    if given is not None:
+        return given
+    value = os.environ.get(variable)
+    return Path(value) if value else default
+
+
+def _config(path: Path) -> tuple[GateSettings, dict[str, object]]:
+    def invalid(expected: str, got: str) -> UsageError:
+        return UsageError(
+            "CONFIG_INVALID", where="configuration", expected=expected, got=got, remedy="Correct the file of --config."
+        )
+
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise invalid("a readable YAML file", (error.strerror or "none").lower()) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise invalid("YAML", "text that is none") from error
+    if not isinstance(content, dict):
+        raise invalid("sections with names", type(content).__name__)
+    unknown = [str(key) for key in content if key not in {*_PACKAGE_SECTIONS, "dicom_input"}]
+    if unknown:
+        raise invalid("the section dicom_input", f"{len(unknown)} unknown sections")
+    section = content.get("dicom_input") or {}
+    return GateSettings.from_mapping(section), {f"dicom_input.{key}": value for key, value in section.items()}
+
+
+def _clinical(given: Path | None, folder: Path) -> Path | None:
+    if given is not None:
+        return given
+    return next((folder / name for name in ("clinical.json", "clinical.csv") if (folder / name).is_file()), None)
+
+
+def parse_options(argv: Sequence[str] | None = None) -> Options:
+    """Parse and check the arguments.
+
+    Raises
+    ------
+    UsageError
+        ``INPUT_MISSING``, ``ARGUMENT_MISSING``, ``CONFIG_INVALID``.
+    Refusal
+        ``NO_DICOM`` for an input folder without a single file.
+    SystemExit
+        With code 2 from argparse, for unknown arguments.
+    """
+    given = _parser().parse_args(argv)
+    source = _path(given.input, "HOLOSCAN_INPUT_PATH", None)
+    target = _path(given.output, "HOLOSCAN_OUTPUT_PATH", None)
+    models = _path(given.model, "HOLOSCAN_MODEL_PATH", _REPOSITORY / "bundles")
+    config = _path(given.config, "HOLOSCAN_CONFIG_PATH", _REPOSITORY / "MAP.yaml")
+    for path, name in ((source, "-i INPUT"), (target, "-o OUTPUT")):
+        if path is None:
+            raise UsageError(
+                "ARGUMENT_MISSING", where="command line", expected=name, got="none", remedy="See python -m app --help."
+            )
+    assert source is not None and target is not None and models is not None and config is not None  # noqa: S101, PT018
+    if not source.is_dir():
+        raise UsageError(
+            "INPUT_MISSING", where="input", expected="a folder", got="none", remedy="Name the folder of the study (-i)."
+        )
+    if not any(source.iterdir()):
+        raise Refusal(
+            "NO_DICOM",
+            where="input",
+            expected="DICOM files",
+            got="an empty folder",
+            remedy="Check the input folder.",
+        )
+    settings, overrides = _config(config)
+    return Options(
+        input=source,
+        output=target,
+        models=models,
+        settings=settings,
+        key_slice=given.key_slice,
+        series=given.series,
+        clinical=_clinical(given.clinical, source),
+        device=given.device,
+        log_level=given.log_level,
+        config=overrides,
+    )

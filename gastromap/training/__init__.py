@@ -1,0 +1,17 @@
+"""What training needs beside MONAI: a datalist with checked splits, mixed precision, a card, publishing."""
+
+from gastromap.training.datalist import read_datalist
+from gastromap.training.inferer import AutocastInferer
+from gastromap.training.localisation import LocalisedIteration
+from gastromap.training.outputs import negative_log_likelihood, scores_and_labels, scores_and_one_hot
+from gastromap.training.resuming import resume
+
+__all__ = [
+    "AutocastInferer",
+    "LocalisedIteration",
+    "negative_log_likelihood",
+    "read_datalist",
+    "resume",
+    "scores_and_labels",
+    "scores_and_one_hot",
+]

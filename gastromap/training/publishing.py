@@ -1,0 +1,196 @@
+"""From a finished training to a bundle that the application runs: weights, calibration, Rad-score, nomogram."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gastromap.calibration import feature_distance_limit, fit_calibration
+from gastromap.errors import GastromapError, UsageError
+from gastromap.evaluation.report import evaluate_predictions
+from gastromap.evaluation.stages import STAGES
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.nomogram import fit_nomogram
+from gastromap.preprocessing import SlicePreprocessing
+from gastromap.rad_score import RadScore, fit_rad_score
+from gastromap.training.datalist import read_datalist
+from gastromap.training.evaluating import prediction_rows
+from gastromap.training.records import RecordOutput, run_records
+
+__all__ = ["publish"]
+
+_log = logging.getLogger(__name__)
+_FILES = (WEIGHTS_NAME, CARD_NAME, "calibration.json", "rad_score.json", "nomogram.json")
+#: More training cases do not move a LASSO of 30 features, and take minutes.
+_MOST_LASSO_CASES = 1500
+
+
+def publish(
+    run: Path,
+    data: Path,
+    bundle: Path,
+    *,
+    command: str,
+    precision: str = "float16",
+    seed: int = 0,
+    progress: Callable[[str], Callable[[], None]] = lambda _: lambda: None,
+) -> dict[str, Any]:
+    """Fit everything that belongs to a checkpoint and put it into a bundle.
+
+    Temperature and prediction sets are fitted on the validation patients; the Rad-score on the training patients;
+    the nomogram on the validation patients, which neither network nor Rad-score has seen.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``model.pt`` and ``model.json`` of a training.
+    data : Path
+        Folder with ``datalist.json`` and, for the nomogram, ``clinical.csv``.
+    bundle : Path
+        Bundle folder; its ``models/`` receives the files, all or none.
+    command : str
+        The training command, for the card.
+    precision : {"float16", "float32"}
+        Of the stored weights; everything is fitted with the stored ones.
+    seed : int
+        Of folds and bootstrap.
+    progress : callable
+        Gets the name of a split and returns a function that is called after each record.
+
+    Returns
+    -------
+    dict
+        The metrics written into the card.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` if the run has no weights, or a code of the fits.
+    """
+    card = ModelCard.read(run)
+    if not (run / WEIGHTS_NAME).is_file():
+        raise UsageError(
+            "PUBLISH_INPUT",
+            where="run",
+            expected=WEIGHTS_NAME,
+            got="no such file",
+            remedy="Name the checkpoint folder of a training (--ckpt_dir).",
+        )
+    splits = read_datalist(data)
+    with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
+        staging = Path(scratch)
+        state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+        kind = getattr(torch, precision)
+        torch.save(
+            {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
+            staging / WEIGHTS_NAME,
+        )
+        sha256 = sha256_of(staging / WEIGHTS_NAME)
+        card = card.published(weights_sha256=sha256, training={})
+        network = card.load_weights(staging)
+        preprocess = SlicePreprocessing(card.profile())
+
+        def outputs(split: str) -> list[RecordOutput]:
+            return list(
+                run_records(splits[split], network, preprocess, device=torch.device("cpu"), progress=progress(split))
+            )
+
+        training, validation = outputs("training"), outputs("validation")
+        _log.info("fitting Rad-score")
+        score = _fit_score(training, seed=seed, trained_on=card.trained_on)
+        score.save(staging / "rad_score.json")
+        calibration = fit_calibration(
+            np.concatenate([o.logits for o in validation]),
+            np.concatenate([[o.label] * len(o.logits) for o in validation]),
+            [o.patient_id for o in validation for _ in o.logits],
+            distance_limit=feature_distance_limit(score.distance(np.stack([o.features[o.key] for o in training]))),
+            weights_sha256=sha256,
+            fitted_on=f"{card.trained_on}, validation patients",
+        )
+        calibration.save(staging / "calibration.json")
+        nomogram = _fit_nomogram(validation, score, data / "clinical.csv", card.trained_on)
+        if nomogram is not None:
+            nomogram.save(staging / "nomogram.json")
+        metrics = {
+            "validation": evaluate_predictions(prediction_rows(validation, calibration), seed=seed),
+        }
+        card = card.published(
+            weights_sha256=sha256,
+            training={
+                "command": command,
+                "precision": precision,
+                "data": _data_of(splits),
+                "metrics": {split: _short(values) for split, values in metrics.items()},
+            },
+        )
+        card.write(staging)
+        _install(staging, bundle / "models")
+    return metrics
+
+
+def _fit_score(outputs: Sequence[RecordOutput], *, seed: int, trained_on: str) -> RadScore:
+    rng = np.random.default_rng(seed)
+    chosen = sorted(rng.permutation(len(outputs))[:_MOST_LASSO_CASES])
+    return fit_rad_score(
+        np.stack([outputs[i].features[outputs[i].key] for i in chosen]),
+        [outputs[i].label for i in chosen],
+        seed=seed,
+        trained_on=f"{trained_on}, training patients",
+    )
+
+
+def _fit_nomogram(outputs: Sequence[RecordOutput], score: RadScore, table: Path, trained_on: str) -> Any:
+    """Refit the nomogram, or say in the log why it stays the published one."""
+    if not table.is_file():
+        _log.warning("no clinical.csv: the bundle keeps the published nomogram")
+        return None
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        rows = {row["patient_id"]: row for row in csv.DictReader(stream)}
+    known = [o for o in outputs if o.patient_id in rows]
+    columns: Mapping[str, list[Any]] = {
+        "rad_score": [float(score.score(o.features[o.key])) for o in known],
+        "stage": [STAGES[o.label] for o in known],
+        "PatientID": [o.patient_id for o in known],
+        "tumour_size_cm": [float(rows[o.patient_id]["tumour_size_cm"]) for o in known],
+        "differentiation": [rows[o.patient_id]["differentiation"] for o in known],
+        "lauren": [rows[o.patient_id]["lauren"] for o in known],
+    }
+    try:
+        return fit_nomogram(columns, trained_on=f"the {trained_on} cohort")
+    except GastromapError as error:
+        _log.warning("the bundle keeps the published nomogram: %s", error)
+        return None
+
+
+def _data_of(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
+    return {split: len({record["patient_id"] for record in records}) for split, records in splits.items()}
+
+
+def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with intervals of the whole-cohort metrics; the tables by stage stay in the report."""
+    return {
+        name: entry
+        for name, entry in metrics.items()
+        if isinstance(entry, Mapping) and set(entry) == {"value", "low", "high"}
+    }
+
+
+def _install(staging: Path, models: Path) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        source, target = staging / name, models / name
+        if source.is_file():
+            partial = target.with_suffix(".partial")
+            shutil.copyfile(source, partial)
+            partial.replace(target)
+        else:
+            # A part of other weights must not survive beside the new ones.
+            target.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Going on with a stopped training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from ignite.handlers import Checkpoint
+
+from gastromap.errors import UsageError
+
+__all__ = ["resume"]
+
+
+def resume(trainer: Engine, objects: Mapping[str, Any], folder: str | Path) -> None:
+    """Load the newest ``resume_*.pt`` of a folder into the objects of a training.
+
+    Parameters
+    ----------
+    trainer : Engine
+        Keeps its own ``max_epochs``, so that a finished training can be prolonged.
+    objects : mapping
+        What ``CheckpointSaver`` saved, by name.
+    folder : path
+
+    Raises
+    ------
+    UsageError
+        ``RESUME_MISSING`` if there is no such file.
+    """
+    files = sorted(Path(folder).glob("resume_*.pt"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise UsageError(
+            "RESUME_MISSING",
+            where="training",
+            expected="a file resume_*.pt in the checkpoint folder",
+            got="none",
+            remedy="Start without --resume, or name the folder of the stopped run (--ckpt_dir).",
+        )
+    epochs = trainer.state.max_epochs
+    Checkpoint.load_objects(dict(objects), torch.load(files[-1], map_location="cpu", weights_only=True))
+    trainer.state.max_epochs = epochs

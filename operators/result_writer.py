@@ -1,0 +1,53 @@
+"""Operator: write the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from monai.deploy.core import Fragment, Operator, OperatorSpec
+
+from gastromap.output import OutputFolder, write_study
+from gastromap.results import StudyResult
+from gastromap.run_record import Stopwatch
+
+__all__ = ["ResultWriterOperator"]
+
+
+class ResultWriterOperator(Operator):
+    """Receive the ``findings`` and write reports and DICOM objects: all of them or none."""
+
+    def __init__(
+        self,
+        fragment: Fragment,
+        *args: Any,
+        output: OutputFolder,
+        watch: Stopwatch,
+        on_written: Callable[[StudyResult, tuple[Path, ...]], None],
+        **kwargs: Any,
+    ) -> None:
+        self._output = output
+        self._watch = watch
+        self._on_written = on_written
+        super().__init__(fragment, *args, **kwargs)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declare the ports."""
+        spec.input("findings")
+
+    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+        """Assemble the study result and hand it to the writers."""
+        case, stage, heatmap, nomogram = op_input.receive("findings")
+        result = StudyResult(
+            volume=case.volume,
+            key_slice=case.key_slice,
+            stage=stage,
+            grad_cam=heatmap,
+            nomogram=nomogram,
+            run=self._watch.record(),
+            warnings=case.volume.warnings,
+        )
+        with self._watch.stage("write"):
+            files = write_study(result, self._output)
+        self._on_written(result, files)
