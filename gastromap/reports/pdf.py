@@ -30,6 +30,17 @@ _AMBER_LINE: Ink = (0.9, 0.69, 0.3)
 _FLOOR = 58.0  #: nothing but the footer lies below
 
 
+#: Left edge, baseline and room of name, ID, birth date, sex, study date, accession number.
+_PATIENT_CELLS = (
+    (_LEFT, 776.0, 340.0),
+    (_LEFT + 340, 776.0, 183.0),
+    (_LEFT, 763.0, 130.0),
+    (_LEFT + 130, 763.0, 70.0),
+    (_LEFT + 200, 763.0, 140.0),
+    (_LEFT + 340, 763.0, 183.0),
+)
+
+
 class _Page:
     """One page under construction, from the top down."""
 
@@ -64,19 +75,18 @@ class _Page:
     def head(self) -> float:
         self.text.line(_WIDTH / 2, 816, self.content.research_use, 10, bold=True, ink=_AMBER_INK, align="centre")
         self.text.line(_LEFT, 794, "GastroMAP: gastric cancer T stage from CT", 13, bold=True, ink=_INK)
-        column = (_RIGHT - _LEFT) / 3
-        for number, (label, value) in enumerate(self.content.patient):
-            x, y = _LEFT + (number % 3) * column, 776 - (number // 3) * 13
+        for (x, y, room), (label, value) in zip(_PATIENT_CELLS, self.content.patient, strict=True):
             self.text.line(x, y, label, 8.5, ink=_SOFT)
-            shown = self.text.wrap(value, 9, column - 62, bold=True, lines=1)
-            self.text.line(x + 54, y, shown[0] if shown else "", 9, bold=True, ink=_INK)
+            used = self.text.width(label, 8.5) + 6
+            shown = self.text.wrap(value, 9, room - used - 10, bold=True, lines=1)
+            self.text.line(x + used, y, shown[0] if shown else "", 9, bold=True, ink=_INK)
         self.rule(754)
         return 754
 
     def stage(self, top: float) -> float:
         content = self.content
-        self.text.line(_LEFT, top - 52, content.stage, 52, bold=True, ink=_INK if content.staged else _SOFT)
-        x = _LEFT + self.text.width(content.stage, 52, bold=True) + 14
+        self.text.line(_LEFT, top - 56, content.stage, 54, bold=True, ink=_INK if content.staged else _SOFT)
+        x = _LEFT + self.text.width(content.stage, 54, bold=True) + 14
         size = 10.0 if content.staged else 11.0
         width = self.text.width(content.confidence, size, bold=True)
         if not content.staged:
@@ -85,7 +95,7 @@ class _Page:
         else:
             self.text.line(x, top - 24, content.confidence, size, bold=True, ink=_ACCENT)
         self.text.line(x, top - 46, f"Set: {content.prediction_set}", 10, ink=_INK)
-        self.text.line(_LEFT, top - 70, content.agreement, 9, ink=_SOFT)
+        self.text.line(x, top - 61, content.agreement, 9, ink=_SOFT)
         left, right, height = _MIDDLE + 44, _RIGHT - 40, 11.0
         for number, bar in enumerate(content.bars):
             y = top - 23 - number * 16.0
