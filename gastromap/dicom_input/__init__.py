@@ -14,7 +14,8 @@ and header; a child process with limits on time and memory is left to the runner
 from gastromap.dicom_input.folder import DicomFolder, SeriesEntry, load_folder
 from gastromap.dicom_input.hounsfield import build_volume
 from gastromap.dicom_input.limits import GateSettings
-from gastromap.dicom_input.select import SelectedSeries, select_series, study_roles
+from gastromap.dicom_input.select import SelectedSeries, select_series
+from gastromap.dicom_input.studies import study_roles
 
 __all__ = [
     "DicomFolder",
