@@ -77,12 +77,14 @@ def _largest(
             continue
         try:
             found = measure(parsed, volume)
-        except OutlineError as error:
+        except (OutlineError, AttributeError, TypeError, ValueError, RuntimeError, OSError) as error:
+            # The other types come from attributes that are absent or hold something else than the standard says.
+            got = str(error) if isinstance(error, OutlineError) else f"an invalid one ({type(error).__name__})"
             raise Refusal(
                 "PIXEL_DATA",
                 where=folder.file_label(parsed),
                 expected="a readable tumour segmentation",
-                got=str(error),
+                got=got,
                 remedy="Send the segmentation again or name the key slice.",
             ) from None
         for index, area in found.items():

@@ -81,6 +81,14 @@ def check_format(images: Sequence[CtImage], *, where: str) -> None:
                 got=f"{stored} in {allocated}",
                 remedy="Send the original images.",
             )
+        if _integer(image, "PixelRepresentation") not in (0, 1):
+            raise Refusal(
+                "BIT_DEPTH",
+                where=where,
+                expected="PixelRepresentation 0 or 1",
+                got="another value",
+                remedy="Send the original images.",
+            )
         photometric = str(image.header.get("PhotometricInterpretation") or "").strip()
         if photometric != "MONOCHROME2" or _integer(image, "SamplesPerPixel") != 1:
             known = photometric if photometric in ("MONOCHROME1", "RGB", "PALETTE COLOR", "YBR_FULL") else "another one"

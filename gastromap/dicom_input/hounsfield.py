@@ -58,7 +58,7 @@ def _as_stored(value: object, *, signed: bool) -> int:
 
 def _pixel_format(image: CtImage) -> _PixelFormat:
     header = image.header
-    signed = int(header.get("PixelRepresentation") or 0) == 1
+    signed = int(header.PixelRepresentation) == 1
     try:
         first = _as_stored(header.get("PixelPaddingValue"), signed=signed)
     except (TypeError, ValueError):

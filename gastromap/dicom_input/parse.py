@@ -7,6 +7,7 @@ with limits on time and memory is left to the runner.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from dataclasses import dataclass, field
@@ -34,6 +35,33 @@ _KINDS: dict[str, FileKind] = {
 }
 _DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1")
 _LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+#: Attributes that the gate reads as they are; a numeric one may hold text, which is judged with the series.
+_PLAIN_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality"),
+    *(
+        "ImageType",
+        "AcquisitionDateTime",
+        "AcquisitionDate",
+        "AcquisitionTime",
+        "ContentTime",
+        "StudyDate",
+        "StudyTime",
+    ),
+    *(
+        "SeriesTime",
+        "ContrastBolusAgent",
+        "ContrastBolusStartTime",
+        "ConvolutionKernel",
+        "SeriesDescriptionCodeSequence",
+    ),
+    *("PhotometricInterpretation", "LossyImageCompression", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+)
+_NUMERIC_KEYWORDS = (
+    *("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "SliceThickness"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
+    *("RescaleSlope", "RescaleIntercept", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    "SamplesPerPixel",
+)
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _UNDEFINED = 0xFFFFFFFF
 
@@ -134,8 +162,18 @@ def _uid(header: pydicom.Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip(" \x00")
 
 
+def _convert_values(header: pydicom.Dataset) -> None:
+    """Convert the values in use now, where a failure can be laid to the file; pydicom converts on first access."""
+    for keyword in _PLAIN_KEYWORDS:
+        header.get(keyword)
+    for keyword in _NUMERIC_KEYWORDS:
+        with contextlib.suppress(ValueError, TypeError, OverflowError, ArithmeticError):
+            header.get(keyword)
+
+
 def _read_header(stream: BinaryIO, meta: _Meta, *, bare: bool) -> tuple[pydicom.Dataset, PixelElement | None, str]:
     header = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
+    _convert_values(header)
     implicit, little = header.original_encoding
     implicit, big = bool(implicit), little is False
     syntax = meta.transfer_syntax
