@@ -80,6 +80,7 @@ class TestCopiedAttributes:
             assert item.ProcedureCodeSequence[0].CodeMeaning == "腹部增强"
             assert item.ReferencedRequestSequence[0].RequestedProcedureDescription == "腹部CT"
 
+    @pytest.mark.filterwarnings("ignore:Invalid value")  # from the builder
     def test_values_that_break_their_type_do_not_stop_the_result(self, tmp_path):
         def edit(index: int, header: Dataset) -> None:
             header._dict[0x00101020] = pydicom.dataelem.RawDataElement(
