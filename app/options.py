@@ -54,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         help="slice with the largest tumour: SOP Instance UID, or index counted from the feet upwards, 0 the first "
         "(default: from a SEG, RTSTRUCT or key object in the study)",
     )
-    parser.add_argument("--series", metavar="UID", help="Series Instance UID (default: the portal-venous one by votes)")
+    parser.add_argument(
+        "--series",
+        metavar="UID",
+        help="Series Instance UID, or only for the one CT series of the folder (default: the portal-venous one by votes)",
+    )
     parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
     parser.add_argument(
         "--clinical",

@@ -17,3 +17,34 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data: GASTROMAP_DATA names no folder and ../shared/data is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small synthetic cohort of one patient: ``studies/*`` with a tumour SEG, ``clinical/*.json``."""
+    from gastromap.synthetic.cohort import CohortPlan, write_cohort
+
+    folder = tmp_path_factory.mktemp("synthetic")
+    plan = CohortPlan(seed=77, format="dicom", centres=(1,), stages=("T3",), matrix=256, thickness_mm=5.0, with_seg=True)
+    write_cohort(plan, folder, patients=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study_folder(synthetic_study: Path) -> Path:
+    """DICOM folder of the synthetic study."""
+    return next((synthetic_study / "studies").iterdir())
+
+
+@pytest.fixture(scope="session")
+def clinical_file(synthetic_study: Path) -> Path:
+    """``clinical.json`` of the synthetic study."""
+    return next((synthetic_study / "clinical").iterdir())
+
+
+@pytest.fixture(scope="session")
+def random_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a complete bundle of random weights."""
+    from builders.bundle import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("models"))

@@ -38,7 +38,8 @@ class GateSettings:
         Position line against slice normal, and slice normal against the body axis.
     derive_blanked_uids : bool
         Whether a folder in which *every* CT image has blanked study, series or SOP Instance UIDs is given derived
-        ones. Off by default: results for such images cannot be filed. Only for research sets.
+        ones, with the warning UIDS_DERIVED, as some public research sets need it. ``MAP.yaml``, the configuration of
+        an installation, turns it off: results for such images cannot be filed.
     decode_threads : int
         Threads that decode slices.
     """
@@ -58,7 +59,7 @@ class GateSettings:
     max_voxels: int = 400_000_000
     max_tilt_degrees: float = 0.5
     max_axial_degrees: float = 10.0
-    derive_blanked_uids: bool = False
+    derive_blanked_uids: bool = True
     decode_threads: int = 4
 
     def __post_init__(self) -> None:

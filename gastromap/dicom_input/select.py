@@ -129,6 +129,10 @@ def _unknown_series() -> UsageError:
     )
 
 
+#: Name for the one CT series of a folder.
+ONLY_SERIES = "only"
+
+
 def select_series(
     folder: DicomFolder,
     *,
@@ -144,7 +148,8 @@ def select_series(
     folder : DicomFolder
     settings : GateSettings
     series_uid : str, optional
-        A series named by the caller. It replaces the votes, never the patient check, geometry or decoding.
+        A series named by the caller, or ``only`` for the one CT series of the folder (its UID may be blanked). It
+        replaces the votes, never the patient check, geometry or decoding.
     role : {"baseline", "followup"}
         Which of two studies; with one study there is only the baseline. A named series brings its own role.
     image_vote : callable, optional
@@ -164,6 +169,8 @@ def select_series(
     with quiet_pydicom():
         check_any_ct(folder)
         roles = study_roles(folder)
+        if series_uid == ONLY_SERIES and len(folder.series) == 1:
+            series_uid = folder.series[0].uid
         if series_uid is not None:
             named = [image for image in folder.images if image.series_uid == series_uid]
             if not named:

@@ -85,19 +85,19 @@ class TestCptacLungKernel:
 
 
 class TestTotalSegmentatorJpeg2000:
-    def test_blanked_uids_are_refused_by_default(self, real_data: Path, read: Callable[..., CtVolume]) -> None:
+    def test_blanked_uids_are_refused_in_an_installation(self, real_data: Path, read: Callable[..., CtVolume]) -> None:
         with pytest.raises(Refusal, match=r"FILE_UNREADABLE .*identifiers missing"):
-            read(real_data / "ct" / "totalseg_contrast20")
+            read(real_data / "ct" / "totalseg_contrast20", derive_blanked_uids=False)
 
     def test_with_derived_uids_the_coverage_is_too_small(self, real_data: Path, read: Callable[..., CtVolume]) -> None:
         with pytest.raises(Refusal, match=r"COVERAGE .*got 41"):
-            read(real_data / "ct" / "totalseg_contrast20", derive_blanked_uids=True)
+            read(real_data / "ct" / "totalseg_contrast20")
 
     def test_with_a_lower_limit_the_named_series_equals_simpleitk(
         self, real_data: Path, read: Callable[..., CtVolume]
     ) -> None:
         folder = real_data / "ct" / "totalseg_contrast20"
-        limits = {"derive_blanked_uids": True, "min_coverage_mm": 30.0}
+        limits = {"min_coverage_mm": 30.0}
         volume = read(folder, series_uid=only_series(folder, **limits), **limits)
         assert volume.hu.shape == (20, 512, 512)
         assert volume.step_mm == pytest.approx(2.0)

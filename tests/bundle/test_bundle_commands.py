@@ -1,0 +1,86 @@
+"""``python -m monai.bundle run`` as the README prints it, on a tiny synthetic cohort."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders.bundle import BUNDLE, REPOSITORY
+
+from gastromap.synthetic.cohort import CohortPlan, write_cohort
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    plan = CohortPlan(seed=4242, format="slices", centres=(1, 2, 3), matrix=128, slices=1)
+    write_cohort(plan, folder, patients=24, validation_share=0.3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+def bundle_run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
+        cwd=BUNDLE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done
+
+
+class TestCommands:
+    """In this order: each command needs the files of the one before."""
+
+    def test_training_takes_steps_and_writes_weights_and_card(self, cohort: Path, run_folder: Path) -> None:
+        done = bundle_run(
+            "--config_file", "['configs/train.yaml','configs/demo.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
+            "--max_epochs", "2", "--batch_size", "4",
+        )  # fmt: skip
+        assert (run_folder / "model.pt").is_file()
+        assert (run_folder / "model.json").is_file()
+        assert "Epoch[2] Metrics -- train_accuracy" in done.stdout
+
+    def test_a_stopped_training_goes_on(self, cohort: Path, run_folder: Path) -> None:
+        done = bundle_run(
+            "--config_file", "['configs/train.yaml','configs/demo.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
+            "--max_epochs", "2", "--batch_size", "4", "--resume", "True",
+        )  # fmt: skip
+        assert "epoch 2 until 2 epochs" in done.stdout
+
+    def test_evaluation_writes_metrics_and_predictions(self, cohort: Path, run_folder: Path, tmp_path: Path) -> None:
+        bundle_run(
+            "--config_file", "['configs/train.yaml','configs/evaluate.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder), "--output_dir", str(tmp_path),
+        )  # fmt: skip
+        assert "val_auc" in (tmp_path / "metrics.csv").read_text()
+        assert (tmp_path / "predictions.csv").is_file()
+
+    def test_inference_writes_one_row_of_probabilities_an_image(
+        self, cohort: Path, run_folder: Path, tmp_path: Path
+    ) -> None:
+        bundle_run(
+            "--config_file", "configs/inference.yaml",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder), "--output_dir", str(tmp_path),
+        )  # fmt: skip
+        with (tmp_path / "predictions.csv").open() as stream:
+            rows = [row for row in csv.reader(stream) if row]
+        values = [[float(v) for v in row[1:5]] for row in rows]
+        assert len(rows) == 8
+        assert all(sum(v) == pytest.approx(1, abs=1e-4) for v in values)

@@ -1,0 +1,128 @@
+"""The pieces of training: datalist, metrics' shapes, localisation, mixed precision, resuming."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ignite
+import pytest
+import torch
+from ignite.engine import Engine
+
+from gastromap.errors import UsageError
+from gastromap.models import GTRNet
+from gastromap.training import (
+    AutocastInferer,
+    LocalisedIteration,
+    negative_log_likelihood,
+    read_datalist,
+    resume,
+    scores_and_labels,
+)
+
+
+def write_datalist(folder: Path, **splits: list[dict[str, object]]) -> Path:
+    (folder / "datalist.json").write_text(json.dumps(splits))
+    return folder
+
+
+def record(patient: str, label: int = 0) -> dict[str, object]:
+    return {"image": f"images/{patient}.nii.gz", "label": label, "patient_id": patient}
+
+
+class TestDatalist:
+    def test_paths_become_absolute(self, tmp_path: Path) -> None:
+        splits = read_datalist(write_datalist(tmp_path, training=[record("a")], validation=[record("b", 3)]))
+        assert splits["training"][0]["image"] == str(tmp_path.resolve() / "images/a.nii.gz")
+        assert splits["test"] == []
+
+    def test_a_patient_on_both_sides_is_refused(self, tmp_path: Path) -> None:
+        write_datalist(tmp_path, training=[record("a"), record("b")], validation=[record("b")])
+        with pytest.raises(UsageError, match="PATIENT_ON_BOTH_SIDES"):
+            read_datalist(tmp_path)
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "[]", '{"training": [{"image": "a", "label": 4, "patient_id": "x"}]}', '{"training": [{"label": 1}]}'],
+    )
+    def test_a_damaged_datalist_is_refused_in_one_line(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "datalist.json").write_text(content)
+        with pytest.raises(UsageError, match="DATALIST_INVALID") as caught:
+            read_datalist(tmp_path)
+        assert "\n" not in str(caught.value)
+
+    def test_a_missing_datalist_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no such file"):
+            read_datalist(tmp_path)
+
+
+class TestMetricShapes:
+    def test_always_t1_scores_a_quarter_not_five_eighths(self) -> None:
+        outputs = [{"pred": torch.tensor([1.0, 0, 0, 0]), "label": k} for k in range(4)]
+        metric = ignite.metrics.Accuracy()
+        metric.update(scores_and_labels(outputs))
+        assert metric.compute() == 0.25
+
+    def test_the_likelihood_of_equal_probabilities_is_log_4(self) -> None:
+        loss = negative_log_likelihood(torch.full((3, 4), 0.25), torch.tensor([0, 1, 2]))
+        assert float(loss) == pytest.approx(torch.log(torch.tensor(4.0)).item())
+
+
+class TestLocalisation:
+    def test_marking_the_tumour_lowers_the_loss(self) -> None:
+        torch.manual_seed(0)
+        net = GTRNet(depth=18)
+        step = LocalisedIteration(net, device=torch.device("cpu"))
+        image, mask = torch.randn(4, 1, 224, 224), torch.zeros(4, 1, 224, 224)
+        mask[..., 40:90, 120:180] = 1
+        optimiser = torch.optim.Adam([*net.parameters(), *step.head_parameters()], 1e-3)
+        losses = []
+        for _ in range(6):
+            optimiser.zero_grad()
+            net(image)
+            loss = step.localisation_loss(mask)
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss))
+        assert losses[-1] < 0.7 * losses[0]
+
+    def test_the_heads_are_no_part_of_the_network(self) -> None:
+        net = GTRNet(depth=18)
+        names = set(net.state_dict())
+        LocalisedIteration(net, device=torch.device("cpu"))
+        assert set(net.state_dict()) == names
+
+
+class TestMixedPrecision:
+    def test_logits_come_back_in_float32_and_close(self) -> None:
+        torch.manual_seed(0)
+        net = GTRNet(depth=18).eval()
+        image = torch.randn(1, 1, 224, 224)
+        with torch.inference_mode():
+            exact, mixed = (AutocastInferer(dtype=d)(image, net) for d in ("float32", "bfloat16"))
+        assert mixed.dtype is torch.float32
+        torch.testing.assert_close(mixed, exact, rtol=0.1, atol=0.1)
+
+    def test_an_unknown_type_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="bfloat16"):
+            AutocastInferer(dtype="int4")
+
+
+class TestResuming:
+    def test_without_a_stopped_training_it_says_so(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="RESUME_MISSING"):
+            resume(Engine(lambda e, b: None), {}, tmp_path)
+
+    def test_objects_come_back_and_the_end_stays(self, tmp_path: Path) -> None:
+        net = torch.nn.Linear(2, 1)
+        trainer = Engine(lambda e, b: None)
+        trainer.state.max_epochs, trainer.state.epoch_length = 2, 3
+        trainer.run([1, 2, 3], max_epochs=2)
+        torch.save({"model": net.state_dict(), "trainer": trainer.state_dict()}, tmp_path / "resume_checkpoint_epoch=2.pt")
+        other, fresh = torch.nn.Linear(2, 1), Engine(lambda e, b: None)
+        fresh.state.max_epochs, fresh.state.epoch_length = 5, 3
+        resume(fresh, {"model": other, "trainer": fresh}, tmp_path)
+        torch.testing.assert_close(other.weight, net.weight)
+        assert fresh.state.epoch == 2
+        assert fresh.state.max_epochs == 5
