@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--series",
         metavar="UID",
-        help="Series Instance UID, or only for the one CT series of the folder (default: the portal-venous one by votes)",
+        help="Series Instance UID, or only for the one CT series of the folder (default: portal-venous by votes)",
     )
     parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
     parser.add_argument(

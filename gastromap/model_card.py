@@ -138,7 +138,9 @@ class ModelCard:
 
         path = folder / WEIGHTS_NAME
         if not path.is_file():
-            raise ModelError("WEIGHTS_MISSING", where="model", expected=WEIGHTS_NAME, got="no such file", remedy=_REMEDY)
+            raise ModelError(
+                "WEIGHTS_MISSING", where="model", expected=WEIGHTS_NAME, got="no such file", remedy=_REMEDY
+            )
         found = sha256_of(path)
         if found != self.weights_sha256:
             raise ModelError(

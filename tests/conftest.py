@@ -25,7 +25,9 @@ def synthetic_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from gastromap.synthetic.cohort import CohortPlan, write_cohort
 
     folder = tmp_path_factory.mktemp("synthetic")
-    plan = CohortPlan(seed=77, format="dicom", centres=(1,), stages=("T3",), matrix=256, thickness_mm=5.0, with_seg=True)
+    plan = CohortPlan(
+        seed=77, format="dicom", centres=(1,), stages=("T3",), matrix=256, thickness_mm=5.0, with_seg=True
+    )
     write_cohort(plan, folder, patients=1)
     return folder
 

@@ -38,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.out,
             split=arguments.split,
             seed=arguments.seed,
-            progress=lambda: bar.update() and None,
+            progress=lambda: (bar.update(), None)[1],
         )
     for name in ("macro_auc", "accuracy", "kappa_quadratic"):
         if name in metrics:

@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def progress(split: str) -> Callable[[], None]:
         bar = tqdm(desc=split, unit="patient")
-        return lambda: bar.update() and None
+        return lambda: (bar.update(), None)[1]
 
     metrics = publish(
         arguments.folder,

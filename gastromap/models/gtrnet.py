@@ -63,7 +63,7 @@ class GTRNet(nn.Module):
         block, layers = _LAYOUT[depth]
         # bias_downsample=False and stride 2 make MONAI's 2-D network the one of torchvision, name by name.
         net = ResNet(
-            block,  # type: ignore[arg-type]
+            block,
             layers,
             [64, 128, 256, 512],
             spatial_dims=2,

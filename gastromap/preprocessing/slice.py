@@ -238,9 +238,7 @@ class SlicePreprocessing:
         return (image.expand(3, -1, -1) - mean) / std
 
 
-def _to_canonical(
-    hu: Array, affine: NDArray[np.float64]
-) -> tuple[Array, tuple[bool, bool, bool], tuple[float, float]]:
+def _to_canonical(hu: Array, affine: NDArray[np.float64]) -> tuple[Array, tuple[bool, bool, bool], tuple[float, float]]:
     along_columns, along_rows = affine[:3, 0], affine[:3, 1]
     transposed = bool(abs(along_columns[0]) < abs(along_rows[0]))
     if transposed:

@@ -13,9 +13,7 @@ __all__ = ["acquire"]
 _FWHM_TO_SIGMA = 1 / 2.3548
 
 
-def acquire(
-    hu: NDArray[np.float32], scanner: Scanner, grid: PixelGrid, rng: np.random.Generator
-) -> NDArray[np.int16]:
+def acquire(hu: NDArray[np.float32], scanner: Scanner, grid: PixelGrid, rng: np.random.Generator) -> NDArray[np.int16]:
     """Blur, add noise and round one slice.
 
     Parameters

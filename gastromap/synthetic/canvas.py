@@ -116,9 +116,7 @@ class Canvas:
         k1 = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
         return box, k0 * (k0 - 1) / np.maximum(k1, 1e-6)
 
-    def capsule(
-        self, start: NDArray[np.float64], end: NDArray[np.float64], radius: float
-    ) -> tuple[Box, Array] | None:
+    def capsule(self, start: NDArray[np.float64], end: NDArray[np.float64], radius: float) -> tuple[Box, Array] | None:
         """Signed distance to a thick line segment; ``None`` if the plane misses it."""
         if not min(start[2], end[2]) - radius < self.z < max(start[2], end[2]) + radius:
             return None
@@ -151,9 +149,9 @@ def sweep(
     best = np.full(qx.shape, 1e3, np.float32)
     for (cx, cy, cz), radius in zip(points, radii, strict=True):
         if abs(z - cz) < radius + 60:
-            np.minimum(best, np.sqrt((qx - cx) ** 2 + (qy - cy) ** 2 + (z - cz) ** 2) - radius, out=best)
-    out: Array = _upsample(rows, ri) @ best @ _upsample(columns, ci).T
-    return out
+            distance = np.sqrt((qx - cx) ** 2 + (qy - cy) ** 2 + (z - cz) ** 2) - radius
+            best = np.minimum(best, distance, dtype=np.float32, casting="same_kind")
+    return np.asarray(_upsample(rows, ri) @ best @ _upsample(columns, ci).T, np.float32)
 
 
 def _knots(n: int, step: int) -> NDArray[np.intp]:

@@ -91,7 +91,7 @@ class Phantom:
         cavity, dome = self._trunk.draw_wall(c, depth)
         self._organs.paint(c, cavity, dome, phase)
         self._stomach.paint(c, np.maximum(cavity, dome), phase)
-        self._trunk.draw_bones(c, depth, cavity)
+        self._trunk.draw_bones(c, cavity)
         return c.hu
 
     def masks(self, z_mm: float, grid: PixelGrid) -> dict[str, NDArray[np.bool_]]:
@@ -105,7 +105,5 @@ class Phantom:
 def _pair(
     rng: np.random.Generator, *, waves: int, wavelength_mm: tuple[float, float], amplitude: float
 ) -> tuple[SmoothField, SmoothField]:
-    x, y = (
-        SmoothField.draw(rng, waves=waves, wavelength_mm=wavelength_mm, amplitude=amplitude) for _ in range(2)
-    )
+    x, y = (SmoothField.draw(rng, waves=waves, wavelength_mm=wavelength_mm, amplitude=amplitude) for _ in range(2))
     return x, y

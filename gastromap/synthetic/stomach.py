@@ -205,9 +205,7 @@ def _tumour_centre(case: Case, rng: np.random.Generator, line: Points, radii: ND
     return out
 
 
-def _nodes(
-    case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64], tumour: Points
-) -> Points:
+def _nodes(case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64], tumour: Points) -> Points:
     """Perigastric nodes along the curvatures: positive ones larger, rounder, brighter, with overlap."""
     normal = rng.integers(2, 7)
     positive = min(case.positive_nodes, 9) if case.node_positive else 0

@@ -88,7 +88,7 @@ class Trunk:
         c.paint(full, np.where(flank, sheet, 9).astype(np.float32), -20.0)
         cavity = (depth + fat + muscle).astype(np.float32)
         c.paint(full, cavity, -102 + 0.8 * grain)
-        dome = self._dome(c, cavity)
+        dome = self._dome(c)
         lung = np.maximum(cavity + 2, -dome)
         if float(lung.min()) < 0:
             vessels = self.fine.on(c.x, c.y, 3 * c.z) > 9.5
@@ -96,9 +96,8 @@ class Trunk:
             c.paint(full, np.maximum(np.abs(dome) - 1.3, cavity), 55.0)
         return cavity, dome
 
-    def _dome(self, c: Canvas, cavity: Array) -> Array:
+    def _dome(self, c: Canvas) -> Array:
         """Distance to the diaphragm: the dome shrinks towards the head and leans forwards."""
-        del cavity
         low = -self.lung_dip
         if c.z <= low - 5:
             return np.full(c.hu.shape, -50, np.float32)
@@ -114,7 +113,7 @@ class Trunk:
         radius = np.sqrt(c.tx**2 + (c.ty - centre_y) ** 2)
         return (radius * (1 - 1 / np.maximum(k, 1e-3))).astype(np.float32)
 
-    def draw_bones(self, c: Canvas, depth: Array, cavity: Array) -> None:
+    def draw_bones(self, c: Canvas, cavity: Array) -> None:
         """Paint paraspinal muscles, vertebra and ribs."""
         y = self.spine_y
         muscle = 60 + 0.7 * self.fine.on(c.x, c.y, c.z)
@@ -127,10 +126,10 @@ class Trunk:
                 shape = c.ellipsoid(centre, radii)
                 if shape is not None:
                     c.paint(shape[0], shape[1], muscle[shape[0]])
-        self._draw_ribs(c, depth, cavity)
+        self._draw_ribs(c, cavity)
         self._draw_vertebra(c)
 
-    def _draw_ribs(self, c: Canvas, depth: Array, cavity: Array) -> None:
+    def _draw_ribs(self, c: Canvas, cavity: Array) -> None:
         # Ribs run down and forwards, so a slice cuts several of them, each as a slanted oval in the wall.
         angle = np.arctan2(np.abs(c.tx), c.ty - 0.25 * self.half_depth)
         level = (c.z + 46 * angle + self.rib_phase) % 29.0 - 14.5
@@ -141,8 +140,7 @@ class Trunk:
         distance = np.where((angle < margin) & (angle > 0.35) & (c.z > -75), distance, 9).astype(np.float32)
         full = (slice(None), slice(None))
         c.paint(full, distance, 480.0)
-        c.paint(full, distance + 2.0, 210.0)
-        del depth
+        c.paint(full, np.asarray(distance + 2.0, np.float32), 210.0)
 
     def _draw_vertebra(self, c: Canvas) -> None:
         y = self.spine_y

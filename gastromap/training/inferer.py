@@ -30,7 +30,7 @@ class AutocastInferer(SimpleInferer):
             raise ValueError(msg)
         self._dtype = getattr(torch, dtype)
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return ``network(inputs)`` as float32."""
         plain = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         plain = plain.contiguous(memory_format=torch.channels_last)

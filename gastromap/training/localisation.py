@@ -1,8 +1,8 @@
 """Auxiliary localisation: where tumour masks exist, the network is told where to look while it learns the stage.
 
-A slice shows a tumour on one pixel in two hundred; from a few thousand slices and random weights a residual network
-finds it late or not at all. Two 1 x 1 convolutions on the last stages learn to mark the tumour; they are thrown
-away after training, so the trained network is the same as without them.
+A slice shows a tumour on one pixel in a hundred; from a few thousand slices and random weights a residual network
+finds it late or not at all. 1 x 1 convolutions on the last three stages learn to name each cell: background, or
+tumour of the case's stage. They are thrown away after training, so the trained network is the same as without them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class LocalisedIteration(nn.Module):
         Of the localisation loss against the classification loss.
     mask_key : str
         Batch entry with the share of tumour in each pixel, shape (batch, 1, rows, columns), 0 to 1.
-    positive_weight : float
-        Weight of tumour cells in the binary cross-entropy; tumours cover few cells.
+    num_classes : int
+        Stages; background is one class more.
     """
 
-    #: A cell counts as tumour in full when this share of it is: tumours are thin.
-    _FULL_SHARE = (1 / 3, 1 / 6)
+    #: A cell counts as tumour in full when this share of it is: tumours are thin. By stage, from layer2 on.
+    _FULL_SHARE = (1 / 2, 1 / 3, 1 / 6)
 
     def __init__(
         self,
@@ -45,18 +45,18 @@ class LocalisedIteration(nn.Module):
         device: torch.device,
         weight: float = 1.0,
         mask_key: str = "mask",
-        positive_weight: float = 8.0,
+        num_classes: int = 4,
     ) -> None:
         super().__init__()
-        plain = network.module if hasattr(network, "module") else network
-        stages = (plain.layer3, plain.layer4)
+        plain: Any = network.module if hasattr(network, "module") else network
         width = plain.fc.in_features
-        self._heads = nn.ModuleList([nn.Conv2d(width // 2, 1, 1), nn.Conv2d(width, 1, 1)]).to(device)
+        self._heads = nn.ModuleList(
+            [nn.Conv2d(channels, num_classes + 1, 1) for channels in (width // 4, width // 2, width)]
+        ).to(device)
         self._maps: dict[int, Tensor] = {}
         self._weight = weight
         self._mask_key = mask_key
-        self.register_buffer("_positive_weight", torch.tensor(positive_weight, device=device), persistent=False)
-        for position, stage in enumerate(stages):
+        for position, stage in enumerate((plain.layer2, plain.layer3, plain.layer4)):
             stage.register_forward_hook(self._keep(position))
 
     def _keep(self, position: int) -> Any:
@@ -69,18 +69,25 @@ class LocalisedIteration(nn.Module):
         """Parameters to add to the optimiser."""
         return self._heads.parameters()
 
-    def localisation_loss(self, mask: Tensor) -> Tensor:
-        """Binary cross-entropy of the marked cells, summed over the two stages."""
+    def localisation_loss(self, mask: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy of the cells, tumour and background weighing the same, summed over the three stages.
+
+        Parameters
+        ----------
+        mask : Tensor, shape (batch, 1, rows, columns)
+            Share of tumour in each pixel.
+        label : Tensor, shape (batch,)
+            Stage of each case, 0 is T1; class 0 of a cell is background.
+        """
         loss = torch.zeros((), device=mask.device)
         for position, head in enumerate(self._heads):
-            marked = head(self._maps[position].float())[:, 0]
-            share = functional.adaptive_avg_pool2d(mask, marked.shape[-2:])[:, 0]
-            target = (share / self._FULL_SHARE[position]).clamp(0, 1)
-            loss = loss + functional.binary_cross_entropy_with_logits(
-                marked,
-                target,
-                pos_weight=self._positive_weight,  # type: ignore[arg-type]
-            )
+            log_probability = functional.log_softmax(head(self._maps[position].float()), dim=1)
+            share = functional.interpolate(mask, size=log_probability.shape[-2:], mode="area")[:, 0]
+            tumour = (share / self._FULL_SHARE[position]).clamp(0, 1)
+            named = log_probability[torch.arange(len(label)), label.long() + 1]
+            # By case: a small tumour counts as much as a large one.
+            loss = loss - ((tumour * named).sum((1, 2)) / tumour.sum((1, 2)).clamp_min(0.1)).mean()
+            loss = loss - ((1 - tumour) * log_probability[:, 0]).mean()
         return loss
 
     def forward(self, engine: SupervisedTrainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,7 +99,7 @@ class LocalisedIteration(nn.Module):
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         logits = engine.inferer(image, engine.network)
-        loss = engine.loss_function(logits, label).mean() + self._weight * self.localisation_loss(mask)
+        loss = engine.loss_function(logits, label).mean() + self._weight * self.localisation_loss(mask, label)
         loss.backward()
         engine.optimizer.step()
         engine.state.output = {

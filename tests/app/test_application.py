@@ -30,7 +30,9 @@ def result_folder(
 ) -> Path:
     """Results of one run with everything given."""
     out = tmp_path_factory.mktemp("run") / "out"
-    assert main(["-i", str(study_folder), "-o", str(out), "-m", str(random_models), "--clinical", str(clinical_file)]) == 0
+    assert (
+        main(["-i", str(study_folder), "-o", str(out), "-m", str(random_models), "--clinical", str(clinical_file)]) == 0
+    )
     return out
 
 
@@ -42,7 +44,14 @@ def content(result_folder: Path) -> dict:
 class TestResult:
     def test_all_files_are_there(self, result_folder: Path) -> None:
         names = {str(p.relative_to(result_folder)) for p in result_folder.rglob("*") if p.is_file()}
-        assert {"result.json", "report.html", "report.pdf", "dicom/sr.dcm", "dicom/key.dcm", "dicom/overlay.dcm"} <= names
+        assert {
+            "result.json",
+            "report.html",
+            "report.pdf",
+            "dicom/sr.dcm",
+            "dicom/key.dcm",
+            "dicom/overlay.dcm",
+        } <= names
         assert not [name for name in names if name.startswith(".")]
 
     def test_result_json_follows_its_schema(self, content: dict) -> None:
@@ -83,13 +92,20 @@ class TestResult:
 
 
 class TestChoices:
-    def test_index_and_uid_name_the_same_slice(
-        self, study_folder: Path, random_models: Path, tmp_path: Path
-    ) -> None:
+    def test_index_and_uid_name_the_same_slice(self, study_folder: Path, random_models: Path, tmp_path: Path) -> None:
         uid = str(portal_series(study_folder)[7].SOPInstanceUID)
         found = []
         for key, name in ((uid, "a"), ("7", "b")):
-            arguments = ["-i", str(study_folder), "-o", str(tmp_path / name), "-m", str(random_models), "--key-slice", key]
+            arguments = [
+                "-i",
+                str(study_folder),
+                "-o",
+                str(tmp_path / name),
+                "-m",
+                str(random_models),
+                "--key-slice",
+                key,
+            ]
             assert main(arguments) == 0
             content = json.loads((tmp_path / name / "result.json").read_text())
             found.append((content["key_slice"]["sop_instance_uid"], content["stage"]["probabilities"]))

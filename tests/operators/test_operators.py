@@ -71,9 +71,7 @@ class TestChain:
         staged = compute(operators.TStageOperator(fragment, stager=stager, watch=watch), **case)
         explained = compute(operators.GradCamOperator(fragment, stager=stager, watch=watch), **staged)
         findings = compute(
-            operators.NomogramOperator(
-                fragment, stager=stager, clinical_of=lambda _: ClinicalVariables(), watch=watch
-            ),
+            operators.NomogramOperator(fragment, stager=stager, clinical_of=lambda _: ClinicalVariables(), watch=watch),
             **explained,
         )
         assert isinstance(findings["findings"][3], NomogramOmitted)

@@ -81,10 +81,10 @@ class TestLocalisation:
         for _ in range(6):
             optimiser.zero_grad()
             net(image)
-            loss = step.localisation_loss(mask)
+            loss = step.localisation_loss(mask, torch.tensor([0, 1, 2, 3]))
             loss.backward()
             optimiser.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         assert losses[-1] < 0.7 * losses[0]
 
     def test_the_heads_are_no_part_of_the_network(self) -> None:
@@ -119,7 +119,9 @@ class TestResuming:
         trainer = Engine(lambda e, b: None)
         trainer.state.max_epochs, trainer.state.epoch_length = 2, 3
         trainer.run([1, 2, 3], max_epochs=2)
-        torch.save({"model": net.state_dict(), "trainer": trainer.state_dict()}, tmp_path / "resume_checkpoint_epoch=2.pt")
+        torch.save(
+            {"model": net.state_dict(), "trainer": trainer.state_dict()}, tmp_path / "resume_checkpoint_epoch=2.pt"
+        )
         other, fresh = torch.nn.Linear(2, 1), Engine(lambda e, b: None)
         fresh.state.max_epochs, fresh.state.epoch_length = 5, 3
         resume(fresh, {"model": other, "trainer": fresh}, tmp_path)
