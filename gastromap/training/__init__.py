@@ -1,5 +1,6 @@
 """What training needs beside MONAI: a datalist with checked splits, mixed precision, a card, publishing."""
 
+from gastromap.training.best import BestWeights
 from gastromap.training.datalist import read_datalist
 from gastromap.training.inferer import AutocastInferer
 from gastromap.training.localisation import LocalisedIteration
@@ -8,6 +9,7 @@ from gastromap.training.resuming import resume
 
 __all__ = [
     "AutocastInferer",
+    "BestWeights",
     "LocalisedIteration",
     "negative_log_likelihood",
     "read_datalist",

@@ -29,7 +29,7 @@ def resume(trainer: Engine, objects: Mapping[str, Any], folder: str | Path) -> N
     Raises
     ------
     UsageError
-        ``RESUME_MISSING`` if there is no such file.
+        ``RESUME_MISSING`` if there is no such file, ``TRAINING_FINISHED`` if its training has reached its end.
     """
     files = sorted(Path(folder).glob("resume_*.pt"), key=lambda path: path.stat().st_mtime)
     if not files:
@@ -42,4 +42,13 @@ def resume(trainer: Engine, objects: Mapping[str, Any], folder: str | Path) -> N
         )
     epochs = trainer.state.max_epochs
     Checkpoint.load_objects(dict(objects), torch.load(files[-1], map_location="cpu", weights_only=True))
+    if epochs is not None and trainer.state.epoch >= epochs:
+        # The engine would start again at the first epoch.
+        raise UsageError(
+            "TRAINING_FINISHED",
+            where="training",
+            expected=f"fewer than {epochs} epochs done",
+            got=str(trainer.state.epoch),
+            remedy="Raise max_epochs (without a schedule of fixed length) or start a new run.",
+        )
     trainer.state.max_epochs = epochs

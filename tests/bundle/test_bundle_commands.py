@@ -50,11 +50,11 @@ class TestCommands:
         done = bundle_run(
             "--config_file", "['configs/train.yaml','configs/demo.yaml']",
             "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
-            "--max_epochs", "2", "--batch_size", "4",
+            "--max_epochs", "2", "--batch_size", "4", "--train::trainer::max_epochs", "1",
         )  # fmt: skip
         assert (run_folder / "model.pt").is_file()
         assert (run_folder / "model.json").is_file()
-        assert "Epoch[2] Metrics -- train_accuracy" in done.stdout
+        assert "Epoch[1] Metrics -- train_accuracy" in done.stdout
 
     def test_a_stopped_training_goes_on(self, cohort: Path, run_folder: Path) -> None:
         done = bundle_run(
@@ -62,7 +62,8 @@ class TestCommands:
             "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
             "--max_epochs", "2", "--batch_size", "4", "--resume", "True",
         )  # fmt: skip
-        assert "epoch 2 until 2 epochs" in done.stdout
+        assert "epoch 1 until 2 epochs" in done.stdout
+        assert "Epoch[2] Metrics -- train_accuracy" in done.stdout
 
     def test_evaluation_writes_metrics_and_predictions(self, cohort: Path, run_folder: Path, tmp_path: Path) -> None:
         bundle_run(

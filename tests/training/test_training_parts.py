@@ -14,6 +14,7 @@ from gastromap.errors import UsageError
 from gastromap.models import GTRNet
 from gastromap.training import (
     AutocastInferer,
+    BestWeights,
     LocalisedIteration,
     negative_log_likelihood,
     read_datalist,
@@ -109,6 +110,35 @@ class TestMixedPrecision:
             AutocastInferer(dtype="int4")
 
 
+class TestBestWeights:
+    def validate(self, handler: BestWeights, value: float) -> None:
+        engine = Engine(lambda e, b: None)
+        engine.state.metrics = {"val_auc": value}
+        handler(engine)
+
+    def test_only_an_improvement_is_written(self, tmp_path: Path) -> None:
+        net = torch.nn.Linear(2, 1)
+        handler = BestWeights(net, tmp_path)
+        self.validate(handler, 0.7)
+        first = (tmp_path / "model.pt").read_bytes()
+        with torch.no_grad():
+            net.weight.add_(1)
+        self.validate(handler, 0.6)
+        assert (tmp_path / "model.pt").read_bytes() == first
+        self.validate(handler, 0.8)
+        torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=True)["weight"], net.weight.data)
+
+    def test_a_resumed_training_does_not_overwrite_better_weights(self, tmp_path: Path) -> None:
+        net = torch.nn.Linear(2, 1)
+        stopped = BestWeights(net, tmp_path)
+        self.validate(stopped, 0.9)
+        before = (tmp_path / "model.pt").read_bytes()
+        resumed = BestWeights(torch.nn.Linear(2, 1), tmp_path)
+        resumed.load_state_dict(stopped.state_dict())
+        self.validate(resumed, 0.8)
+        assert (tmp_path / "model.pt").read_bytes() == before
+
+
 class TestResuming:
     def test_without_a_stopped_training_it_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="RESUME_MISSING"):
@@ -128,3 +158,12 @@ class TestResuming:
         torch.testing.assert_close(other.weight, net.weight)
         assert fresh.state.epoch == 2
         assert fresh.state.max_epochs == 5
+
+    def test_a_finished_training_is_not_started_again(self, tmp_path: Path) -> None:
+        trainer = Engine(lambda e, b: None)
+        trainer.run([1, 2, 3], max_epochs=2)
+        torch.save({"trainer": trainer.state_dict()}, tmp_path / "resume_checkpoint_epoch=2.pt")
+        fresh = Engine(lambda e, b: None)
+        fresh.state.max_epochs, fresh.state.epoch_length = 2, 3
+        with pytest.raises(UsageError, match="TRAINING_FINISHED"):
+            resume(fresh, {"trainer": fresh}, tmp_path)
