@@ -9,6 +9,8 @@ beside the check that raises it.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
+from typing import Any
 
 __all__ = ["ExitCode", "GastromapError", "ModelError", "OutputError", "Refusal", "UsageError"]
 
@@ -48,6 +50,11 @@ class GastromapError(Exception):
         self.got = got
         self.remedy = remedy
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes send errors home; the default would call the class with the message only.
+        fields = {"where": self.where, "expected": self.expected, "got": self.got, "remedy": self.remedy}
+        return partial(type(self), self.code, **fields), ()
 
     def __str__(self) -> str:
         return f"{self.code} {self.where}: expected {self.expected}, got {self.got}. {self.remedy}"
