@@ -1,0 +1,1 @@
+"""Speed of GastroMAP, measured beside named peers in the same run: ``python -m benchmarks``."""
