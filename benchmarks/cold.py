@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.inputs import REPOSITORY, StudyInput
 
-__all__ = ["BARE", "measure_cold"]
+__all__ = ["BARE", "ProcessTime", "measure_cold"]
 
 #: What no application on this SDK can avoid.
 BARE = "bare SDK import"
 _BARE_COMMAND = (sys.executable, "-c", "import monai.deploy.core")
 
 
-def measure_cold(study: StudyInput, models: dict[str, Path], *, repeats: int) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class ProcessTime:
+    """Seconds of one process, from its start to the end of its exit."""
+
+    wall: float
+    cpu: float  #: user and system, all threads
+
+
+def measure_cold(study: StudyInput, models: dict[str, Path], *, repeats: int) -> dict[str, list[ProcessTime]]:
     """Time ``python -m app`` and the bare import in turns.
 
     Parameters
@@ -31,15 +41,15 @@ def measure_cold(study: StudyInput, models: dict[str, Path], *, repeats: int) ->
 
     Returns
     -------
-    dict of str to list of float
-        Wall seconds of each process by name; :data:`BARE` is the import.
+    dict of str to list of ProcessTime
+        By name; :data:`BARE` is the import.
 
     Raises
     ------
     RuntimeError
         If a process fails.
     """
-    seconds: dict[str, list[float]] = {BARE: [], **{name: [] for name in models}}
+    seconds: dict[str, list[ProcessTime]] = {BARE: [], **{name: [] for name in models}}
     for _ in range(repeats + 1):
         seconds[BARE].append(_time(_BARE_COMMAND))
         for name, folder in models.items():
@@ -60,12 +70,13 @@ def _command(study: StudyInput, models: Path, output: Path) -> list[str]:
     return command
 
 
-def _time(command: Sequence[str]) -> float:
-    start = time.perf_counter()
+def _time(command: Sequence[str]) -> ProcessTime:
+    start, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
+    wall, after = time.perf_counter() - start, os.times()
     if done.returncode != 0:
         line = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         msg = f"expected exit status 0, got {done.returncode}: {line}"
         raise RuntimeError(msg)
-    return seconds
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return ProcessTime(wall=wall, cpu=cpu)
