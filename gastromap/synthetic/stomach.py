@@ -17,9 +17,9 @@ Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 #: Tumour thickness into the lumen in mm: mean and standard deviation. They overlap on purpose.
-_INWARD = {"T1": (3.4, 1.0), "T2": (6.2, 1.5), "T3": (9.4, 2.0), "T4": (12.0, 2.6)}
+_INWARD = {"T1": (2.6, 0.6), "T2": (5.6, 0.9), "T3": (9.4, 1.4), "T4": (13.0, 2.0)}
 #: Outer limit of the tumour in mm from the serosa (negative: inside the wall), as a range; T1 is scaled by the wall.
-_OUTWARD = {"T2": (-0.6, 0.8), "T3": (2.2, 5.5), "T4": (4.5, 9.0)}
+_OUTWARD = {"T2": (-0.6, 0.5), "T3": (3.0, 6.0), "T4": (5.5, 10.0)}
 #: Part of the centre line (0 fundus, 1 pylorus) of the thirds.
 _THIRD = {"upper": (0.14, 0.36), "middle": (0.40, 0.62), "lower": (0.66, 0.90)}
 #: Mucosa, submucosa, muscularis in HU by phase; the mucosa is brightest early.
@@ -75,10 +75,10 @@ class Stomach:
         line, radii = curve[:, :3], np.maximum(curve[:, 3], 7)
         wall = rng.uniform(3.4, 5.2) * (1.12 - 0.25 * (fill - 0.95))
         top, bottom = (line[:, 1] - radii).min(), (line[:, 1] + radii).max()
-        centre = _tumour_centre(case, rng, line, radii)
+        centre = _tumour_centre(case, rng, line, radii, scale=scale, depth_scale=depth_scale)
         mean, sd = _INWARD[case.stage]
-        inward = float(np.clip(rng.normal(mean, sd) + 0.35 * (case.size_cm - 3.9), 2.2, 18))
-        outward = -wall * rng.uniform(0.42, 0.62) if case.stage == "T1" else rng.uniform(*_OUTWARD[case.stage])
+        inward = float(np.clip(rng.normal(mean, sd) + 0.2 * (case.size_cm - 3.9), 1.8, 18))
+        outward = -wall * rng.uniform(0.5, 0.7) if case.stage == "T1" else rng.uniform(*_OUTWARD[case.stage])
         serosa = case.stage == "T4"
         return cls(
             line=line,
@@ -91,11 +91,11 @@ class Stomach:
             roughness=SmoothField.draw(rng, waves=10, wavelength_mm=(8, 18), amplitude=1.0),
             strands=SmoothField.draw(rng, waves=14, wavelength_mm=(6, 14), amplitude=1.0),
             tumour_centre=centre,
-            tumour_half_extent=max(case.size_cm * 5.0, 5.0),
+            tumour_half_extent=max(case.size_cm * 5.0, 6.5),
             inward=inward,
             outward=float(outward),
-            nodularity=rng.uniform(1.6, 3.6) if serosa else rng.uniform(0.0, 0.7),
-            stranding=rng.uniform(0.5, 1.1) if serosa else max(0.0, rng.normal(0.0, 0.16)),
+            nodularity=rng.uniform(1.8, 3.8) if serosa else rng.uniform(0.0, 0.7),
+            stranding=rng.uniform(0.6, 1.2) if serosa else max(0.0, rng.normal(0.0, 0.16)),
             tumour_hu=rng.normal(0, 6),
             nodes=_nodes(case, rng, line, radii, centre),
             stage=case.stage,
@@ -190,19 +190,29 @@ class Stomach:
         return {"tumour": tumour, "stomach": stomach}
 
 
-def _tumour_centre(case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64]) -> Points:
+def _tumour_centre(
+    case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64], *, scale: float, depth_scale: float
+) -> Points:
     """Point of the outer wall, on the lesser curvature more often than elsewhere."""
     low, high = _THIRD[case.third]
-    i = int(np.clip(rng.uniform(low, high) * len(line), 2, len(line) - 4))
-    tangent = line[i + 2] - line[i - 2]
-    tangent /= np.linalg.norm(tangent)
-    # The lesser curvature looks to the patient's right and back.
-    lesser = np.array([-0.8, 0.5, 0.3]) if rng.random() < 0.55 else rng.normal(size=3)
-    lesser = lesser + rng.normal(0, 0.35, 3)
-    across = lesser - (lesser @ tangent) * tangent
-    across /= np.linalg.norm(across)
-    out: Points = line[i] + across * radii[i]
-    return out
+    for _ in range(40):
+        i = int(np.clip(rng.uniform(low, high) * len(line), 2, len(line) - 4))
+        tangent = line[i + 2] - line[i - 2]
+        tangent /= np.linalg.norm(tangent)
+        # The lesser curvature looks to the patient's right and back.
+        lesser = np.array([-0.8, 0.5, 0.3]) if rng.random() < 0.55 else rng.normal(size=3)
+        lesser = lesser + rng.normal(0, 0.35, 3)
+        across = lesser - (lesser @ tangent) * tangent
+        across /= np.linalg.norm(across)
+        # Where the tube bends, the end of its own radius may lie inside a neighbouring part: walk to the surface.
+        steps = np.arange(0.0, 3.0 * radii[i], 0.5)
+        path = line[i] + steps[:, None] * across
+        depth = (np.linalg.norm(path[:, None] - line[None], axis=2) - radii[None]).min(axis=1)
+        centre: Points = path[np.flatnonzero(depth <= 0)[-1]]
+        # The abdominal wall flattens a stomach that touches it; a tumour there would be cut off.
+        if (centre[0] / (135 * scale)) ** 2 + (centre[1] / (80 * depth_scale)) ** 2 < 1:
+            break
+    return centre
 
 
 def _nodes(case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64], tumour: Points) -> Points:

@@ -5,15 +5,17 @@ from gastromap.training.datalist import read_datalist
 from gastromap.training.inferer import AutocastInferer
 from gastromap.training.localisation import LocalisedIteration
 from gastromap.training.outputs import negative_log_likelihood, scores_and_labels, scores_and_one_hot
-from gastromap.training.resuming import resume
+from gastromap.training.resuming import is_main_process, resume, start_from
 
 __all__ = [
     "AutocastInferer",
     "BestWeights",
     "LocalisedIteration",
+    "is_main_process",
     "negative_log_likelihood",
     "read_datalist",
     "resume",
     "scores_and_labels",
     "scores_and_one_hot",
+    "start_from",
 ]

@@ -9,10 +9,30 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from ignite.handlers import Checkpoint
+from torch import distributed, nn
 
 from gastromap.errors import UsageError
 
-__all__ = ["resume"]
+__all__ = ["is_main_process", "resume", "start_from"]
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files: the only one, or rank 0 of several."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def start_from(network: nn.Module, weights: str | Path | None) -> nn.Module:
+    """Load a state dict into a network before training; ``None`` leaves it as it is.
+
+    Parameters
+    ----------
+    network : nn.Module
+    weights : path or None
+        Bare state dict of the same network, for example ``model.pt`` of another run.
+    """
+    if weights is not None:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network
 
 
 def resume(trainer: Engine, objects: Mapping[str, Any], folder: str | Path) -> None:

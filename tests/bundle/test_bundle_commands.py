@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from builders.bundle import BUNDLE, REPOSITORY
 
 from gastromap.synthetic.cohort import CohortPlan, write_cohort
@@ -56,6 +57,14 @@ class TestCommands:
         assert (run_folder / "model.json").is_file()
         assert "Epoch[1] Metrics -- train_accuracy" in done.stdout
 
+    def test_training_on_crops_starts_from_given_weights(self, cohort: Path, run_folder: Path, tmp_path: Path) -> None:
+        bundle_run(
+            "--config_file", "['configs/train.yaml','configs/demo.yaml','configs/crops.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(tmp_path), "--max_epochs", "1", "--batch_size", "8",
+            "--initial_weights", str(run_folder / "model.pt"),
+        )  # fmt: skip
+        assert (tmp_path / "model.pt").is_file()
+
     def test_a_stopped_training_goes_on(self, cohort: Path, run_folder: Path) -> None:
         done = bundle_run(
             "--config_file", "['configs/train.yaml','configs/demo.yaml']",
@@ -85,3 +94,22 @@ class TestCommands:
         values = [[float(v) for v in row[1:5]] for row in rows]
         assert len(rows) == 8
         assert all(sum(v) == pytest.approx(1, abs=1e-4) for v in values)
+
+    def test_two_processes_train_together(self, cohort: Path, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+                "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", "--config_file",
+                "['configs/train.yaml','configs/demo.yaml','configs/multi_gpu_train.yaml','configs/multi_cpu_train.yaml']",
+                "--dataset_dir", str(cohort), "--ckpt_dir", str(tmp_path), "--max_epochs", "1", "--batch_size", "4",
+            ],
+            cwd=BUNDLE,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        assert (tmp_path / "model.pt").is_file()
+        state = torch.load(tmp_path / "model.pt", weights_only=True)
+        assert "conv1.weight" in state
