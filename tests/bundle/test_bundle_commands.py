@@ -12,17 +12,7 @@ import pytest
 import torch
 from builders.bundle import BUNDLE, REPOSITORY
 
-from gastromap.synthetic.cohort import CohortPlan, write_cohort
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cohort")
-    plan = CohortPlan(seed=4242, format="slices", centres=(1, 2, 3), matrix=128, slices=1)
-    write_cohort(plan, folder, patients=24, validation_share=0.3)
-    return folder
 
 
 @pytest.fixture(scope="module")
