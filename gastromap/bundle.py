@@ -5,17 +5,30 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gastromap.calibration import Calibration
+import numpy as np
+from numpy.typing import NDArray
+
+from gastromap.calibration import Calibration, Vote, vote
 from gastromap.errors import ModelError
 from gastromap.evaluation.stages import STAGES
 from gastromap.model_card import ModelCard
 from gastromap.nomogram import NomogramModel
 from gastromap.rad_score import RadScore
-from gastromap.results import ModelIdentity
+from gastromap.results import Confidence, ModelIdentity
 
-__all__ = ["TSTAGE_BUNDLE", "Bundle"]
+__all__ = ["TSTAGE_BUNDLE", "Bundle", "Judgement"]
+
+
+class Judgement(NamedTuple):
+    """What calibration, vote and Rad-score say of one case."""
+
+    probabilities: NDArray[np.float64]  #: calibrated, (slices, classes)
+    ballot: Vote
+    confidence: Confidence
+    rad_score: float | None
+
 
 TSTAGE_BUNDLE = "gastric_tstage_classification"
 
@@ -54,6 +67,24 @@ class Bundle:
             trained_on=self.card.trained_on,
             notice=self.card.notice,
         )
+
+    def judge(self, logits: NDArray[np.floating], key_features: NDArray[np.floating]) -> Judgement:
+        """Combine the slices of one case: the rule of the application, of evaluation and of nothing else.
+
+        Parameters
+        ----------
+        logits : array, shape (slices, classes)
+        key_features : array, shape (channels,)
+            Pooled features of the key slice, for Rad-score and distance.
+        """
+        probabilities = self.calibration.apply(logits)
+        ballot = vote(probabilities)
+        score = distance = None
+        if self.rad_score is not None:
+            score = float(self.rad_score.score(key_features))
+            distance = float(self.rad_score.distance(key_features))
+        confidence = self.calibration.assess(ballot, slices=len(logits), feature_distance=distance)
+        return Judgement(probabilities, ballot, confidence, score)
 
     @classmethod
     def find(cls, models: Path, name: str = TSTAGE_BUNDLE) -> Bundle:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from gastromap import nomogram
 from gastromap.bundle import Bundle
-from gastromap.calibration import vote
 from gastromap.explain import grad_cam
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreparedSlice, SlicePreprocessing
@@ -135,13 +134,7 @@ class TStager:
         to the higher mean (T-stage design, section 3). Rad-score and distance are those of the key slice.
         """
         bundle, case = self.bundle, inference.case
-        probabilities = bundle.calibration.apply(inference.logits)
-        ballot = vote(probabilities)
-        key_features = inference.features[case.key]
-        score = distance = None
-        if bundle.rad_score is not None:
-            score = float(bundle.rad_score.score(key_features))
-            distance = float(bundle.rad_score.distance(key_features))
+        probabilities, ballot, confidence, score = bundle.judge(inference.logits, inference.features[case.key])
         return StageResult(
             stage=bundle.labels[ballot.stage],
             probabilities=_named(bundle.labels, ballot.probabilities),
@@ -155,7 +148,7 @@ class TStager:
                     zip(case.indices, probabilities, strict=True), key=lambda p: case.volume.index_from_feet(p[0])
                 )
             ),
-            confidence=bundle.calibration.assess(ballot, slices=len(case.indices), feature_distance=distance),
+            confidence=confidence,
             rad_score=score,
             model=bundle.identity,
             device=str(self.device),

@@ -13,10 +13,10 @@ from monai.transforms import MapTransform
 
 from gastromap.preprocessing.slice import PreprocessingProfile, SlicePreprocessing
 
-__all__ = ["PrepareCtSliced"]
+__all__ = ["RAS_TO_LPS", "PrepareCtSliced"]
 
 #: NIfTI counts x to the right and y to the front, DICOM to the left and to the back.
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class PrepareCtSliced(MapTransform):
@@ -52,7 +52,7 @@ class PrepareCtSliced(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             image: MetaTensor = result[key]
-            affine = _RAS_TO_LPS @ np.asarray(image.affine, float)
+            affine = RAS_TO_LPS @ np.asarray(image.affine, float)
             prepared = self._prepare(self._slice(image), affine)
             if self._mask_key is not None:
                 mask = result.get(self._mask_key)

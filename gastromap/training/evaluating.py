@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gastromap.bundle import Bundle
-from gastromap.calibration import Calibration, vote
+from gastromap.calibration import Calibration, Vote, vote
 from gastromap.evaluation.metrics import dice
 from gastromap.evaluation.report import evaluate_predictions
 from gastromap.evaluation.stages import STAGES
@@ -26,18 +27,16 @@ __all__ = ["evaluate_bundle", "prediction_rows"]
 
 def prediction_rows(outputs: Sequence[RecordOutput], calibration: Calibration) -> list[dict[str, Any]]:
     """One row a patient: true stage, calibrated mean probabilities, stage by majority vote."""
-    rows = []
-    for output in outputs:
-        ballot = vote(calibration.apply(output.logits))
-        rows.append(
-            {
-                "PatientID": output.patient_id,
-                "stage": STAGES[output.label],
-                **{f"prob_{stage}": float(p) for stage, p in zip(STAGES, ballot.probabilities, strict=True)},
-                "predicted": STAGES[ballot.stage],
-            }
-        )
-    return rows
+    return [_row(output, vote(calibration.apply(output.logits))) for output in outputs]
+
+
+def _row(output: RecordOutput, ballot: Vote) -> dict[str, Any]:
+    return {
+        "PatientID": output.patient_id,
+        "stage": STAGES[output.label],
+        **{f"prob_{stage}": float(p) for stage, p in zip(STAGES, ballot.probabilities, strict=True)},
+        "predicted": STAGES[ballot.stage],
+    }
 
 
 def evaluate_bundle(
@@ -80,16 +79,12 @@ def evaluate_bundle(
     overlap: list[tuple[int, float, float]] = []
     covered = confident = 0
     for output in run_records(records, network, preprocess, device=device, progress=progress):
-        probabilities = bundle.calibration.apply(output.logits)
-        ballot = vote(probabilities)
-        distance = None if bundle.rad_score is None else float(bundle.rad_score.distance(output.features[output.key]))
-        confidence = bundle.calibration.assess(ballot, slices=len(output.logits), feature_distance=distance)
+        _, ballot, confidence, _ = bundle.judge(output.logits, output.features[output.key])
         covered += STAGES[output.label] in confidence.prediction_set
         confident += confidence.staged
-        rows += prediction_rows([output], bundle.calibration)
+        rows.append(_row(output, ballot))
         if output.mask is not None and output.mask.any():
-            overlap.append((output.label, *_overlap(output, network.cpu(), ballot.stage)))
-            network.to(device)
+            overlap.append((output.label, *_overlap(output, network, ballot.stage, device)))
     metrics = evaluate_predictions(rows, seed=seed)
     metrics["prediction_sets"] = {
         "coverage": covered / len(rows),
@@ -107,10 +102,10 @@ def evaluate_bundle(
     return metrics
 
 
-def _overlap(output: RecordOutput, network: Any, stage: int) -> tuple[float, float]:
+def _overlap(output: RecordOutput, network: Any, stage: int, device: torch.device) -> tuple[float, float]:
     """Dice of the tumour with the binarised map, and with a centred disc of the same area."""
     assert output.mask is not None  # noqa: S101
-    small = grad_cam(output.maps[output.key : output.key + 1].clone(), network.head, target=stage)[0]
+    small = grad_cam(output.maps[output.key : output.key + 1].clone().to(device), network.head, target=stage)[0]
     heatmap = output.prepared.to_slice(small)
     marked = otsu_mask(heatmap)
     size = output.prepared.tensor.shape[-1]

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreparedSlice, SlicePreprocessing
+from gastromap.preprocessing.transforms import RAS_TO_LPS
 
 __all__ = ["RecordOutput", "run_records"]
-
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def run_records(
     for record in records:
         image: Any = nibabel.load(record["image"])
         hu = np.atleast_3d(np.asarray(image.dataobj, np.float32))
-        affine = _RAS_TO_LPS @ np.asarray(image.affine, float)
+        affine = RAS_TO_LPS @ np.asarray(image.affine, float)
         key = hu.shape[2] // 2
         indices = range(max(key - 1, 0), min(key + 2, hu.shape[2]))
         # NIfTI arrays are [column, row]; the preprocessing takes [row, column].
