@@ -30,6 +30,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from gastromap.training.datalist import read_datalist
     from gastromap.training.evaluating import evaluate_bundle
+    from gastromap.training.publishing import headline
 
     with tqdm(total=len(read_datalist(arguments.data)[arguments.split]), unit="patient") as bar:
         metrics = evaluate_bundle(
@@ -40,10 +41,8 @@ def _run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             progress=lambda: (bar.update(), None)[1],
         )
-    for name in ("macro_auc", "accuracy", "kappa_quadratic"):
-        if name in metrics:
-            entry = metrics[name]
-            print(f"{name:18s} {entry['value']:.3f}  ({entry['low']:.3f} to {entry['high']:.3f})")
+    for name, entry in headline(metrics).items():
+        print(f"{name:18s} {entry['value']:.3f}  ({entry['low']:.3f} to {entry['high']:.3f})")
     if "grad_cam" in metrics:
         cam = metrics["grad_cam"]
         print(f"Grad-CAM Dice      {cam['dice']:.3f}  (centred disc of equal area {cam['dice_of_centred_disc']:.3f})")

@@ -36,7 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 def _run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from gastromap.training.publishing import publish
+    from gastromap.training.publishing import headline, publish
 
     def progress(split: str) -> Callable[[], None]:
         bar = tqdm(desc=split, unit="patient")
@@ -51,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         progress=progress,
     )
-    for split, values in metrics.items():
-        print(f"{split}: macro AUC {values['macro_auc']['value']:.3f}, accuracy {values['accuracy']['value']:.3f}")
+    for split, report in metrics.items():
+        print(f"{split}: " + ", ".join(f"{name} {entry['value']:.3f}" for name, entry in headline(report).items()))
     print(f"published to {arguments.bundle / 'models'}")
     return 0

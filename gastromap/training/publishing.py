@@ -25,7 +25,7 @@ from gastromap.training.datalist import read_datalist
 from gastromap.training.evaluating import prediction_rows
 from gastromap.training.records import RecordOutput, run_records
 
-__all__ = ["publish"]
+__all__ = ["headline", "publish"]
 
 _log = logging.getLogger(__name__)
 _FILES = (WEIGHTS_NAME, CARD_NAME, "calibration.json", "rad_score.json", "nomogram.json")
@@ -128,7 +128,7 @@ def publish(
                 "command": command,
                 "precision": precision,
                 "data": _data_of(splits),
-                "metrics": {split: _short(values) for split, values in metrics.items()},
+                "metrics": {split: headline(values) for split, values in metrics.items()},
             },
         )
         card.write(staging)
@@ -174,12 +174,13 @@ def _data_of(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int
     return {split: len({record["patient_id"] for record in records}) for split, records in splits.items()}
 
 
-def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with intervals of the whole-cohort metrics; the tables by stage stay in the report."""
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole-cohort figures of a report of ``evaluate_predictions``, each ``{"value", "low", "high"}``."""
+    metrics = report["metrics"]
     return {
-        name: entry
-        for name, entry in metrics.items()
-        if isinstance(entry, Mapping) and set(entry) == {"value", "low", "high"}
+        "macro_auc": metrics["auc"]["macro"],
+        "accuracy": metrics["accuracy"],
+        "kappa_quadratic": metrics["kappa"]["quadratic"],
     }
 
 
