@@ -7,19 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from gastromap import __version__
+from gastromap.dicom_input.configuration import read_gate_settings
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.errors import Refusal, UsageError
 
 __all__ = ["Options", "parse_options"]
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-#: Sections of the configuration file that belong to the package, not to the run.
-_PACKAGE_SECTIONS = {"application", "resources"}
 _EPILOG = """environment: HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_CONFIG_PATH stand in
 for -i, -o, -m and --config. exit codes: 0 result written, 1 internal fault, 2 wrong arguments, 3 input refused,
 11 model unusable, 12 output not writable. Research use, not for diagnosis."""
@@ -86,27 +82,6 @@ def _path(given: Path | None, variable: str, default: Path | None) -> Path | Non
     return Path(value) if value else default
 
 
-def _config(path: Path) -> tuple[GateSettings, dict[str, object]]:
-    def invalid(expected: str, got: str) -> UsageError:
-        return UsageError(
-            "CONFIG_INVALID", where="configuration", expected=expected, got=got, remedy="Correct the file of --config."
-        )
-
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise invalid("a readable YAML file", (error.strerror or "none").lower()) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise invalid("YAML", "text that is none") from error
-    if not isinstance(content, dict):
-        raise invalid("sections with names", type(content).__name__)
-    unknown = [str(key) for key in content if key not in {*_PACKAGE_SECTIONS, "dicom_input"}]
-    if unknown:
-        raise invalid("the section dicom_input", f"{len(unknown)} unknown sections")
-    section = content.get("dicom_input") or {}
-    return GateSettings.from_mapping(section), {f"dicom_input.{key}": value for key, value in section.items()}
-
-
 def _clinical(given: Path | None, folder: Path) -> Path | None:
     if given is not None:
         return given
@@ -148,7 +123,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
             got="an empty folder",
             remedy="Check the input folder.",
         )
-    settings, overrides = _config(config)
+    settings, overrides = read_gate_settings(config)
     return Options(
         input=source,
         output=target,

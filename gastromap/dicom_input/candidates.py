@@ -80,7 +80,8 @@ class CandidateFinder:
         self.warnings.extend(split.warnings)
         return [Candidate(part, self._label(part[0])) for part in split.parts]
 
-    def _rejection(self, candidate: Candidate) -> str:
+    def rejection(self, candidate: Candidate) -> str:
+        """Say why a candidate cannot be chosen, whatever its phase; empty if it can."""
         first = candidate.first
         if any("LOCALIZER" in word for image in candidate.images for word in image.image_type):
             return "localizer"
@@ -118,8 +119,8 @@ class CandidateFinder:
         kept: list[Candidate] = []
         rejected: list[Candidate] = []
         for uid in sorted(series):
-            for candidate in self._parts_or_whole(series[uid]):
-                reason = self._rejection(candidate)
+            for candidate in self.volumes(series[uid]):
+                reason = self.rejection(candidate)
                 (rejected if reason else kept).append(replace(candidate, lost_because=reason))
         if not kept:
             # One short series alone: that it is short is the better answer than that there is none.
@@ -129,10 +130,11 @@ class CandidateFinder:
             self._refuse_no_axial(rejected)
         return kept, rejected
 
-    def _parts_or_whole(self, images: Sequence[CtImage]) -> list[Candidate]:
+    def volumes(self, images: Sequence[CtImage]) -> list[Candidate]:
+        """Split one series into volumes, or return it whole if it is rejected as a whole."""
         whole = Candidate(tuple(images), self._label(images[0]))
         # A series rejected as a whole need not be separable.
-        if self._rejection(whole) in ("derived or secondary", "sharp kernel", "reformat or other purpose"):
+        if self.rejection(whole) in ("derived or secondary", "sharp kernel", "reformat or other purpose"):
             return [whole]
         return self.parts(images)
 

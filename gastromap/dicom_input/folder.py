@@ -21,7 +21,15 @@ from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_input.scan import ScannedFolder, scan_folder
 from gastromap.errors import Refusal
 
-__all__ = ["DicomFolder", "SeriesEntry", "load_folder"]
+__all__ = [
+    "DicomFolder",
+    "ParsedFolder",
+    "SeriesEntry",
+    "check_folder",
+    "folder_content",
+    "load_folder",
+    "parse_folder",
+]
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_KEYWORDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
@@ -172,8 +180,17 @@ def _check_any_dicom(files: Sequence[ParsedFile], scanned: ScannedFolder) -> Non
         )
 
 
-def load_folder(folder: Path, *, settings: GateSettings, label_key: bytes | None = None) -> DicomFolder:
-    """Scan a folder, read all headers and make sure that it holds one patient.
+@dataclass(frozen=True)
+class ParsedFolder:
+    """All files of a folder, read up to their pixels and sorted by kind, not yet checked against each other."""
+
+    scanned: ScannedFolder
+    files: tuple[ParsedFile, ...]
+    labels: Labels
+
+
+def parse_folder(folder: Path, *, settings: GateSettings, label_key: bytes | None = None) -> ParsedFolder:
+    """Scan a folder and read all headers.
 
     Parameters
     ----------
@@ -185,49 +202,110 @@ def load_folder(folder: Path, *, settings: GateSettings, label_key: bytes | None
 
     Returns
     -------
+    parsed : ParsedFolder
+
+    Raises
+    ------
+    Refusal
+        ``NO_DICOM``, ``LIMIT_EXCEEDED``.
+    UsageError
+        ``INPUT_NOT_FOUND``.
+    """
+    scanned = scan_folder(folder, settings=settings)
+    with quiet_pydicom():
+        files = tuple(parse_file(file, settings=settings) for file in scanned.files)
+        _check_any_dicom(files, scanned)
+    return ParsedFolder(scanned, files, Labels(label_key))
+
+
+def folder_content(parsed: ParsedFolder, *, settings: GateSettings, warnings: Sequence[str] = ()) -> DicomFolder:
+    """Describe a parsed folder without judging whether its files belong together.
+
+    Parameters
+    ----------
+    parsed : ParsedFolder
+    settings : GateSettings
+    warnings : sequence of str
+        Codes of earlier checks, to go first.
+
+    Returns
+    -------
+    content : DicomFolder
+    """
+    files = parsed.files
+    with quiet_pydicom():
+        images = [ct_image(file) for file in files if file.kind == "ct"]
+        damaged = [file for file in files if file.kind == "damaged"]
+        codes = list(warnings)
+        if settings.derive_blanked_uids and not images:
+            images = _with_derived_uids(damaged)
+            if images:
+                damaged = []
+                codes.append("UIDS_DERIVED")
+        modalities = tuple(sorted({_modality(file) for file in files if file.header is not None}))
+    foreign = sum(file.kind == "foreign" for file in files)
+    if foreign:
+        codes.append("FOREIGN_FILES")
+    if parsed.scanned.skipped_links:
+        codes.append("LINKS_SKIPPED")
+    codes.extend(sorted({image.text_warning for image in images if image.text_warning}))
+    objects = [file for file in files if file.kind in ("seg", "rtstruct", "kos")]
+    return DicomFolder(
+        images=tuple(sorted(images, key=lambda image: (image.sop_uid, image.parsed.file.index))),
+        objects=tuple(sorted(objects, key=lambda file: (file.sop_uid, file.file.index))),
+        enhanced=tuple(file for file in files if file.kind == "enhanced"),
+        damaged=tuple(damaged),
+        too_big=tuple(file for file in files if file.kind == "too_big" and file.sop_class == CT_IMAGE),
+        modalities=modalities,
+        patient_id_known="PATIENT_ID_EMPTY" not in codes,
+        foreign_files=foreign,
+        skipped_links=parsed.scanned.skipped_links,
+        warnings=tuple(codes),
+        labels=parsed.labels,
+    )
+
+
+def check_folder(parsed: ParsedFolder, *, settings: GateSettings) -> DicomFolder:
+    """Make sure that a parsed folder holds one patient with valid identifiers.
+
+    Parameters
+    ----------
+    parsed : ParsedFolder
+    settings : GateSettings
+
+    Returns
+    -------
     content : DicomFolder
 
     Raises
     ------
     Refusal
-        ``NO_DICOM``, ``LIMIT_EXCEEDED``, ``TRANSFER_SYNTAX`` (deflated), ``UID_INVALID``, ``PATIENT_MISMATCH``.
-    UsageError
-        ``INPUT_NOT_FOUND``.
+        ``TRANSFER_SYNTAX`` (deflated), ``UID_INVALID``, ``PATIENT_MISMATCH``.
     """
-    scanned = scan_folder(folder, settings=settings)
-    labels = Labels(label_key)
     with quiet_pydicom():
-        files = [parse_file(file, settings=settings) for file in scanned.files]
-        _check_any_dicom(files, scanned)
-        _refuse_deflated(files, labels)
-        _check_uids(files, labels)
-        identity_warnings = check_one_patient(parsed.header for parsed in files if parsed.header is not None)
-        images = [ct_image(parsed) for parsed in files if parsed.kind == "ct"]
-        damaged = [parsed for parsed in files if parsed.kind == "damaged"]
-        warnings = list(identity_warnings)
-        if settings.derive_blanked_uids and not images:
-            images = _with_derived_uids(damaged)
-            if images:
-                damaged = []
-                warnings.append("UIDS_DERIVED")
-        modalities = tuple(sorted({_modality(parsed) for parsed in files if parsed.header is not None}))
-    foreign = sum(parsed.kind == "foreign" for parsed in files)
-    if foreign:
-        warnings.append("FOREIGN_FILES")
-    if scanned.skipped_links:
-        warnings.append("LINKS_SKIPPED")
-    warnings.extend(sorted({image.text_warning for image in images if image.text_warning}))
-    objects = [parsed for parsed in files if parsed.kind in ("seg", "rtstruct", "kos")]
-    return DicomFolder(
-        images=tuple(sorted(images, key=lambda image: (image.sop_uid, image.parsed.file.index))),
-        objects=tuple(sorted(objects, key=lambda parsed: (parsed.sop_uid, parsed.file.index))),
-        enhanced=tuple(parsed for parsed in files if parsed.kind == "enhanced"),
-        damaged=tuple(damaged),
-        too_big=tuple(parsed for parsed in files if parsed.kind == "too_big" and parsed.sop_class == CT_IMAGE),
-        modalities=modalities,
-        patient_id_known="PATIENT_ID_EMPTY" not in identity_warnings,
-        foreign_files=foreign,
-        skipped_links=scanned.skipped_links,
-        warnings=tuple(warnings),
-        labels=labels,
-    )
+        _refuse_deflated(parsed.files, parsed.labels)
+        _check_uids(parsed.files, parsed.labels)
+        warnings = check_one_patient(file.header for file in parsed.files if file.header is not None)
+    return folder_content(parsed, settings=settings, warnings=warnings)
+
+
+def load_folder(folder: Path, *, settings: GateSettings, label_key: bytes | None = None) -> DicomFolder:
+    """Scan a folder, read all headers and make sure that it holds one patient.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : GateSettings
+    label_key : bytes, optional
+        As in :func:`parse_folder`.
+
+    Returns
+    -------
+    content : DicomFolder
+
+    Raises
+    ------
+    Refusal, UsageError
+        Codes of :func:`parse_folder` and :func:`check_folder`.
+    """
+    return check_folder(parse_folder(folder, settings=settings, label_key=label_key), settings=settings)

@@ -15,7 +15,7 @@ import pydicom
 from gastromap.dicom_input.text import folded, header_text
 from gastromap.errors import Refusal
 
-__all__ = ["PatientIdentity", "check_one_patient", "patient_identity"]
+__all__ = ["PatientIdentity", "check_one_patient", "group_identities", "patient_identity"]
 
 _FIELDS = {
     "patient_id": "PatientID",
@@ -77,6 +77,38 @@ def _name_differs(first: PatientIdentity, second: PatientIdentity) -> bool | Non
 
 def _has_name(identity: PatientIdentity) -> bool:
     return bool(identity.name_bytes or any(identity.name_groups))
+
+
+def _agree(first: PatientIdentity, second: PatientIdentity) -> bool:
+    """Whether two objects may belong to one patient; an empty field agrees with everything."""
+    pairs = ((getattr(first, name), getattr(second, name)) for name in _FIELDS)
+    return not any(a and b and a != b for a, b in pairs) and not _name_differs(first, second)
+
+
+def group_identities(identities: Iterable[PatientIdentity]) -> dict[PatientIdentity, int]:
+    """Number the patients behind a set of identities, for a person who looks at a mixed folder.
+
+    Parameters
+    ----------
+    identities : iterable of PatientIdentity
+
+    Returns
+    -------
+    numbers : dict
+        Identity to patient, from 1; an identity without any field is left out, as it says nothing.
+    """
+    silent = PatientIdentity("", "", "", "", (), None)
+    known = {one for one in identities if any(getattr(one, name) for name in _FIELDS) or _has_name(one)} - {silent}
+    groups: list[list[PatientIdentity]] = []
+    # The fullest first, so that a sparse one joins a patient instead of founding one.
+    for one in sorted(known, key=lambda item: (-sum(bool(getattr(item, name)) for name in _FIELDS), repr(item))):
+        for group in groups:
+            if all(_agree(one, member) for member in group):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return {one: number for number, group in enumerate(groups, start=1) for one in group}
 
 
 def check_one_patient(headers: Iterable[pydicom.Dataset]) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 #: Tumour thickness into the lumen in mm: mean and standard deviation. They overlap on purpose.
-_INWARD = {"T1": (2.6, 0.6), "T2": (5.6, 0.9), "T3": (9.4, 1.4), "T4": (13.0, 2.0)}
+_INWARD = {"T1": (2.0, 0.4), "T2": (6.2, 0.9), "T3": (10.2, 1.3), "T4": (14.5, 2.0)}
 #: Outer limit of the tumour in mm from the serosa (negative: inside the wall), as a range; T1 is scaled by the wall.
-_OUTWARD = {"T2": (-0.6, 0.5), "T3": (3.0, 6.0), "T4": (5.5, 10.0)}
+_OUTWARD = {"T2": (-0.6, 0.4), "T3": (3.5, 6.5), "T4": (8.0, 12.5)}
 #: Part of the centre line (0 fundus, 1 pylorus) of the thirds.
 _THIRD = {"upper": (0.14, 0.36), "middle": (0.40, 0.62), "lower": (0.66, 0.90)}
 #: Mucosa, submucosa, muscularis in HU by phase; the mucosa is brightest early.
@@ -77,7 +77,7 @@ class Stomach:
         top, bottom = (line[:, 1] - radii).min(), (line[:, 1] + radii).max()
         centre = _tumour_centre(case, rng, line, radii, scale=scale, depth_scale=depth_scale)
         mean, sd = _INWARD[case.stage]
-        inward = float(np.clip(rng.normal(mean, sd) + 0.2 * (case.size_cm - 3.9), 1.8, 18))
+        inward = float(np.clip(rng.normal(mean, sd) + 0.2 * (case.size_cm - 3.9), 1.6, 18))
         outward = -wall * rng.uniform(0.5, 0.7) if case.stage == "T1" else rng.uniform(*_OUTWARD[case.stage])
         serosa = case.stage == "T4"
         return cls(
@@ -91,7 +91,7 @@ class Stomach:
             roughness=SmoothField.draw(rng, waves=10, wavelength_mm=(8, 18), amplitude=1.0),
             strands=SmoothField.draw(rng, waves=14, wavelength_mm=(6, 14), amplitude=1.0),
             tumour_centre=centre,
-            tumour_half_extent=max(case.size_cm * 5.0, 6.5),
+            tumour_half_extent=max(case.size_cm * 5.0, 7.5),
             inward=inward,
             outward=float(outward),
             nodularity=rng.uniform(1.8, 3.8) if serosa else rng.uniform(0.0, 0.7),
@@ -202,6 +202,8 @@ def _tumour_centre(
         # The lesser curvature looks to the patient's right and back.
         lesser = np.array([-0.8, 0.5, 0.3]) if rng.random() < 0.55 else rng.normal(size=3)
         lesser = lesser + rng.normal(0, 0.35, 3)
+        # An axial slice cuts roof and floor tangentially, where depth cannot be seen; fewer tumours sit there.
+        lesser[2] *= 0.6
         across = lesser - (lesser @ tangent) * tangent
         across /= np.linalg.norm(across)
         # Where the tube bends, the end of its own radius may lie inside a neighbouring part: walk to the surface.
