@@ -5,12 +5,12 @@ A candidate with both a portal and an other vote is out, however many portal vot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gastromap.dicom_input.kernels import softness_rank
 from gastromap.dicom_input.limits import GateSettings
-from gastromap.dicom_input.phase import Candidate, ImageVote, order_votes, text_vote, timing_votes
+from gastromap.dicom_input.phase import Candidate, ImageVote, Vote, order_votes, text_vote, timing_votes
 from gastromap.errors import Refusal
 
 __all__ = ["choose_portal", "loser_reason", "with_votes"]
@@ -64,18 +64,21 @@ def with_votes(candidates: Sequence[Candidate], image_vote: ImageVote | None = N
         for candidate in candidates
     ]
     timing, order = timing_votes(candidates), order_votes(candidates)
-    return [
-        replace(
-            candidate,
-            votes={
-                "text": text_vote(texts[index]),
-                "timing": timing[index],
-                "order": order[index],
-                "image": image_vote(candidate.images) if image_vote else "no evidence",
-            },
-        )
-        for index, candidate in enumerate(candidates)
+    headers = [
+        {"text": text_vote(texts[index]), "timing": timing[index], "order": order[index]}
+        for index in range(len(candidates))
     ]
+    return [
+        replace(candidate, votes={**votes, "image": _image_vote(candidate, votes, image_vote)})
+        for candidate, votes in zip(candidates, headers, strict=True)
+    ]
+
+
+def _image_vote(candidate: Candidate, votes: Mapping[str, Vote], image_vote: ImageVote | None) -> Vote:
+    """Ask the pixels, unless the header has lost the candidate already: then nothing is decoded for it."""
+    if image_vote is None or "other" in votes.values():
+        return "no evidence"
+    return image_vote(candidate.images)
 
 
 def choose_portal(voted: Sequence[Candidate], *, settings: GateSettings, role: str) -> Candidate:

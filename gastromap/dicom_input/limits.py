@@ -40,6 +40,8 @@ class GateSettings:
         Whether a folder in which *every* CT image has blanked study, series or SOP Instance UIDs is given derived
         ones, with the warning UIDS_DERIVED, as some public research sets need it. ``MAP.yaml``, the configuration of
         an installation, turns it off: results for such images cannot be filed.
+    image_vote : bool
+        Whether the enhancement of the organs votes on the phase.
     decode_threads : int
         Threads that decode slices.
     """
@@ -60,6 +62,7 @@ class GateSettings:
     max_tilt_degrees: float = 0.5
     max_axial_degrees: float = 10.0
     derive_blanked_uids: bool = True
+    image_vote: bool = True
     decode_threads: int = 4
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from gastromap.dicom_input.image import CtImage
 __all__ = ["Candidate", "ImageVote", "Vote", "dropped_by_text", "order_votes", "text_vote", "timing_votes"]
 
 Vote = Literal["portal", "other", "no evidence"]
-#: Plug-in that judges the enhancement of the organs; needs pixels and organ masks, so the gate has none of its own.
+#: Judges the enhancement of the organs in the pixels of a candidate.
 ImageVote = Callable[[Sequence[CtImage]], Vote]
 
 _DAY_SECONDS = 86_400.0

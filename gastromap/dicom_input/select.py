@@ -17,6 +17,7 @@ from gastromap.dicom_input.decision import choose_portal, loser_reason, with_vot
 from gastromap.dicom_input.folder import DicomFolder
 from gastromap.dicom_input.geometry import Geometry, plan_geometry
 from gastromap.dicom_input.image import CtImage
+from gastromap.dicom_input.image_vote import image_voter
 from gastromap.dicom_input.kernels import is_sharp_kernel
 from gastromap.dicom_input.labels import Labels, quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
@@ -71,7 +72,7 @@ class _Selection:
         self.folder = folder
         self.settings = settings
         self.role: Role = role
-        self.image_vote = image_vote
+        self.image_vote = image_vote or (image_voter(settings) if settings.image_vote else None)
         self.finder = CandidateFinder(folder, settings, role)
         self.warnings: list[str] = list(folder.warnings)
 
@@ -153,7 +154,8 @@ def select_series(
     role : {"baseline", "followup"}
         Which of two studies; with one study there is only the baseline. A named series brings its own role.
     image_vote : callable, optional
-        Plug-in for the fourth vote: gets the images of a candidate and returns a vote.
+        The fourth vote: gets the images of a candidate and returns a vote. By default
+        ``gastromap.dicom_input.image_vote`` if the settings ask for it.
 
     Returns
     -------
