@@ -6,6 +6,7 @@ Scoring needs numpy only; fitting (LASSO, as in doi 10.1038/s41746-025-02002-5) 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +198,7 @@ def _folds_of(numbers: NDArray[np.int64], folds: int, rng: np.random.Generator) 
 def _fit(
     x: NDArray[np.float64], y: NDArray[np.int64], fold: NDArray[np.int64], max_features: int, trained_on: str
 ) -> RadScore:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import Lasso, LassoCV
 
     mean, sd = x.mean(axis=0), x.std(axis=0)
@@ -204,7 +206,10 @@ def _fit(
     varying = np.flatnonzero(sd > 1e-9 * (1 + np.abs(mean)))
     z = (x[:, varying] - mean[varying]) / sd[varying]
     cv = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
-    lasso = LassoCV(cv=cv, max_iter=5000).fit(z, y)
+    with warnings.catch_warnings():
+        # The smallest penalties of the path, which are never chosen, may stop a little early.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        lasso = LassoCV(cv=cv, max_iter=5000).fit(z, y)
     # Stable order: equal coefficients must not depend on the sorting routine.
     top = np.argsort(-np.abs(lasso.coef_), kind="stable")[:max_features]
     top = np.sort(top[lasso.coef_[top] != 0])
