@@ -54,7 +54,7 @@ class Inference:
     """Raw network outputs of one case."""
 
     case: PreparedCase
-    maps: Tensor  #: (slices, channels, h, w)
+    maps: Tensor  #: (slices, channels, h, w), of the second residual stage
     features: NDArray[np.float32]  #: (slices, channels)
     logits: NDArray[np.float32]  #: (slices, classes)
 
@@ -120,8 +120,8 @@ class TStager:
     def infer(self, case: PreparedCase) -> Inference:
         """Run the network once over all slices of a case."""
         batch = torch.stack([s.tensor for s in case.slices]).to(self.device)
-        maps = self._network.feature_maps(batch)
-        features = self._network.pool(maps)
+        maps = self._network.early_maps(batch)
+        features = self._network.pool(self._network.late_maps(maps))
         logits = self._network.fc(features)
         return Inference(
             case=case, maps=maps, features=features.float().cpu().numpy(), logits=logits.float().cpu().numpy()
@@ -159,12 +159,13 @@ class TStager:
         case = inference.case
         # Feature maps made in inference mode cannot enter autograd; a copy can.
         maps = inference.maps[case.key : case.key + 1].clone()
-        small = grad_cam(maps, self._network.head, target=self.bundle.labels.index(stage))[0]
+        target = self.bundle.labels.index(stage)
+        small = grad_cam(maps, self._network.head_from_early, target=target, elementwise=True)[0]
         return GradCamResult(
             stage=stage,
             heatmap=case.slices[case.key].to_slice(small),
             index=case.key_slice.index,
-            layer="layer4",
+            layer="layer2 (HiResCAM)",
         )
 
     def nomogram(self, stage: StageResult, clinical: ClinicalVariables) -> NomogramResult | NomogramOmitted:

@@ -92,6 +92,31 @@ class GTRNet(nn.Module):
         """Name used in results, for example ``GTRNet-18``."""
         return f"GTRNet-{self.depth}" if self.fuse is not None else f"ResNet-{self.depth}"
 
+    def early_maps(self, x: Tensor) -> Tensor:
+        """Maps of the second residual stage, from which an explanation can be made at a useful resolution.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, in_channels, rows, columns)
+
+        Returns
+        -------
+        Tensor, shape (batch, channels, rows / 8, columns / 8)
+        """
+        x = self.act(self.bn1(self.conv1(x)))
+        pooled: Tensor = self.maxpool(x)
+        if self.fuse is not None:
+            height, width = pooled.shape[-2:]
+            top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+            pooled = self.fuse(torch.cat([pooled, x[..., top : top + height, left : left + width]], dim=1))
+        out: Tensor = self.layer2(self.layer1(pooled))
+        return out
+
+    def late_maps(self, early: Tensor) -> Tensor:
+        """Maps of the last residual stage from those of the second."""
+        out: Tensor = self.layer4(self.layer3(early))
+        return out
+
     def feature_maps(self, x: Tensor) -> Tensor:
         """Maps of the last residual stage.
 
@@ -103,14 +128,7 @@ class GTRNet(nn.Module):
         -------
         Tensor, shape (batch, channels, rows / 32, columns / 32)
         """
-        x = self.act(self.bn1(self.conv1(x)))
-        pooled: Tensor = self.maxpool(x)
-        if self.fuse is not None:
-            height, width = pooled.shape[-2:]
-            top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-            pooled = self.fuse(torch.cat([pooled, x[..., top : top + height, left : left + width]], dim=1))
-        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(pooled))))
-        return out
+        return self.late_maps(self.early_maps(x))
 
     def pool(self, maps: Tensor) -> Tensor:
         """Average each map: (batch, channels, h, w) to the penultimate vector (batch, channels)."""
@@ -120,6 +138,10 @@ class GTRNet(nn.Module):
         """Logits from the maps of the last stage."""
         logits: Tensor = self.fc(self.pool(maps))
         return logits
+
+    def head_from_early(self, early: Tensor) -> Tensor:
+        """Logits from the maps of the second stage."""
+        return self.head(self.late_maps(early))
 
     def features(self, x: Tensor) -> Tensor:
         """Penultimate vector, shape (batch, 512) for depth 18, else (batch, 2048)."""

@@ -105,7 +105,8 @@ def evaluate_bundle(
 def _overlap(output: RecordOutput, network: Any, stage: int, device: torch.device) -> tuple[float, float]:
     """Dice of the tumour with the binarised map, and with a centred disc of the same area."""
     assert output.mask is not None  # noqa: S101
-    small = grad_cam(output.maps[output.key : output.key + 1].clone().to(device), network.head, target=stage)[0]
+    maps = output.maps[output.key : output.key + 1].clone().to(device)
+    small = grad_cam(maps, network.head_from_early, target=stage, elementwise=True)[0]
     heatmap = output.prepared.to_slice(small)
     marked = otsu_mask(heatmap)
     size = output.prepared.tensor.shape[-1]

@@ -3,9 +3,6 @@
 A slice shows a tumour on one pixel in a hundred; from a few thousand slices and random weights a residual network
 finds it late or not at all. 1 x 1 convolutions on the last three stages learn to name each cell: background, or
 tumour of the case's stage. They are thrown away after training, so the trained network is the same as without them.
-
-A network that pools by averaging may still spread what it has found over the whole last map; its class activation map
-is then of no use to a reader. A second loss holds the evidence of cells far from the tumour near zero.
 """
 
 from __future__ import annotations
@@ -32,8 +29,6 @@ class LocalisedIteration(nn.Module):
     device : torch.device
     weight : float
         Of the localisation loss against the classification loss.
-    evidence_weight : float
-        Of the loss on evidence outside the tumour; 0 leaves it out.
     mask_key : str
         Batch entry with the share of tumour in each pixel, shape (batch, 1, rows, columns), 0 to 1.
     num_classes : int
@@ -49,7 +44,6 @@ class LocalisedIteration(nn.Module):
         *,
         device: torch.device,
         weight: float = 1.0,
-        evidence_weight: float = 0.0,
         mask_key: str = "mask",
         num_classes: int = 4,
     ) -> None:
@@ -60,9 +54,7 @@ class LocalisedIteration(nn.Module):
             [nn.Conv2d(channels, num_classes + 1, 1) for channels in (width // 4, width // 2, width)]
         ).to(device)
         self._maps: dict[int, Tensor] = {}
-        self._classifier: Any = plain.fc
         self._weight = weight
-        self._evidence_weight = evidence_weight
         self._mask_key = mask_key
         for position, stage in enumerate((plain.layer2, plain.layer3, plain.layer4)):
             stage.register_forward_hook(self._keep(position))
@@ -98,25 +90,6 @@ class LocalisedIteration(nn.Module):
             loss = loss - ((1 - tumour) * log_probability[:, 0]).mean()
         return loss
 
-    def evidence_loss(self, mask: Tensor) -> Tensor:
-        """Mean square of what cells away from the tumour contribute to the logits.
-
-        Parameters
-        ----------
-        mask : Tensor, shape (batch, 1, rows, columns)
-            Share of tumour in each pixel.
-
-        Notes
-        -----
-        The logits are the mean over the cells of ``fc.weight`` times the last maps (plus the bias), and the class
-        activation map of Grad-CAM is the same product. Neighbours of tumour cells are free: they see its rim.
-        """
-        maps = self._maps[len(self._heads) - 1].float()
-        evidence = torch.einsum("kc,bchw->bkhw", self._classifier.weight, maps)
-        share = functional.interpolate(mask, size=maps.shape[-2:], mode="area")
-        away = (functional.max_pool2d(share, 3, stride=1, padding=1) <= 0).float()
-        return (evidence.square() * away).sum() / (away.sum() * evidence.shape[1]).clamp_min(1)
-
     def forward(self, engine: SupervisedTrainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Run one iteration; called by the engine."""
         image = batch[CommonKeys.IMAGE].to(engine.state.device)
@@ -127,8 +100,6 @@ class LocalisedIteration(nn.Module):
         engine.optimizer.zero_grad(set_to_none=True)
         logits = engine.inferer(image, engine.network)
         loss = engine.loss_function(logits, label).mean() + self._weight * self.localisation_loss(mask, label)
-        if self._evidence_weight:
-            loss = loss + self._evidence_weight * self.evidence_loss(mask)
         loss.backward()
         engine.optimizer.step()
         engine.state.output = {

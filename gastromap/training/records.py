@@ -25,7 +25,7 @@ class RecordOutput:
     label: int
     logits: NDArray[np.float32]  #: (slices, classes)
     features: NDArray[np.float32]  #: (slices, channels)
-    maps: torch.Tensor  #: (slices, channels, h, w)
+    maps: torch.Tensor  #: (slices, channels, h, w), of the second residual stage
     key: int
     prepared: PreparedSlice  #: of the key slice
     mask: NDArray[np.bool_] | None  #: tumour on the grid of the key slice, (rows, columns)
@@ -63,8 +63,8 @@ def run_records(
         indices = range(max(key - 1, 0), min(key + 2, hu.shape[2]))
         # NIfTI arrays are [column, row]; the preprocessing takes [row, column].
         prepared = [preprocess(hu[..., i].T, affine) for i in indices]
-        maps = network.feature_maps(torch.stack([p.tensor for p in prepared]).to(device))
-        features = network.pool(maps)
+        maps = network.early_maps(torch.stack([p.tensor for p in prepared]).to(device))
+        features = network.pool(network.late_maps(maps))
         mask = None
         if "mask" in record:
             stored: Any = nibabel.load(record["mask"])

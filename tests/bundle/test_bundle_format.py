@@ -90,13 +90,6 @@ class TestMonaiChecks:
         )
 
 
-#: Until the first weights are shipped; take it away with them.
-needs_weights = pytest.mark.skipif(
-    not (BUNDLE / "models" / "model.pt").is_file(), reason="no weights are shipped yet, see NEXT.md"
-)
-
-
-@needs_weights
 class TestShippedModel:
     def test_the_shipped_weights_are_those_of_their_card(self) -> None:
         bundle = Bundle.read(BUNDLE)
@@ -112,7 +105,6 @@ class TestShippedModel:
         assert {"command", "seed", "data", "metrics"} <= set(card.training)
 
 
-@needs_weights
 def test_copying_the_bundle_elsewhere_keeps_it_whole(tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "copy")
     assert Bundle.find(tmp_path / "copy").identity == Bundle.read(BUNDLE).identity

@@ -88,23 +88,6 @@ class TestLocalisation:
             losses.append(loss.item())
         assert losses[-1] < 0.7 * losses[0]
 
-    def test_evidence_counts_only_away_from_the_tumour(self) -> None:
-        torch.manual_seed(0)
-        net = GTRNet(depth=18)
-        step = LocalisedIteration(net, device=torch.device("cpu"))
-        mask = torch.zeros(1, 1, 224, 224)
-        mask[..., 96:128, 96:128] = 1  # the middle one of 7 x 7 cells
-        with torch.no_grad():
-            net(torch.randn(1, 1, 224, 224))
-            maps = step._maps[2].zero_()
-            maps[0, :, 3, 3] = 5
-            maps[0, :, 4, 4] = 5  # a neighbour
-            assert step.evidence_loss(mask) == 0
-            maps[0, :, 0, 6] = 2
-            evidence = 2 * net.fc.weight.sum(dim=1)
-            # One of the 40 cells that are neither tumour nor its neighbours.
-            torch.testing.assert_close(step.evidence_loss(mask), evidence.square().mean() / 40)
-
     def test_the_heads_are_no_part_of_the_network(self) -> None:
         net = GTRNet(depth=18)
         names = set(net.state_dict())
