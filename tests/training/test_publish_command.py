@@ -25,7 +25,7 @@ def _slice(stage: int, rng: np.random.Generator) -> np.ndarray:
     """A body with a bright disc that grows with the stage: random weights already answer to it."""
     y, x = np.mgrid[:128, :128] - 63.5
     hu = np.where((x / 52) ** 2 + (y / 38) ** 2 < 1, 40.0, -1000.0)
-    hu[np.hypot(x, y) < 6 + 6 * stage + rng.normal(0, 2)] = 140
+    hu[np.hypot(x, y) < 6 + 6 * stage + max(-4.0, rng.normal(0, 5))] = 140
     noisy: np.ndarray = hu + rng.normal(0, 12, hu.shape)
     return noisy
 
