@@ -8,6 +8,7 @@ percentiles over many voxels, so that single wrong slices do not matter.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,13 +146,11 @@ def _aorta(volume: Array, spine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median HU of the aorta in each slice where it was found on the best track."""
     angles = 2 * np.pi * np.arange(_RAYS) / _RAYS
     radii = _RADII_MM / _PIXEL_MM
-    tracks: list[list[tuple[float, float, float, float]]] = []
-    for level, (front, middle) in zip(volume, spine, strict=True):
-        tracks.append(_discs(level, front, middle, angles, radii))
+    found = [_discs(level, front, middle, angles, radii) for level, (front, middle) in zip(volume, spine, strict=True)]
     # A crus of the diaphragm looks like an aorta without contrast: where there is a vessel with contrast, it counts.
-    bright = _best_track([[disc for disc in discs if disc[3] >= _CONTRAST_HU] for discs in tracks])
+    bright = _best_track([[disc for disc in discs if disc[3] >= _CONTRAST_HU] for discs in found])
     even = len(bright) >= _LEAST_TRACK and float(np.subtract(*np.percentile(bright, [75, 25]))) <= _VESSEL_SPREAD
-    return bright if even else _best_track([[disc for disc in discs if disc[3] < _CONTRAST_HU] for discs in tracks])
+    return bright if even else _best_track([[disc for disc in discs if disc[3] < _CONTRAST_HU] for discs in found])
 
 
 def _discs(
@@ -203,7 +202,7 @@ def _best_track(candidates: list[list[tuple[float, float, float, float]]]) -> ND
                 if index - back < 0:
                     break
                 for other, (_, r, c, v) in enumerate(candidates[index - back]):
-                    move = np.hypot(row - r, column - c) * _PIXEL_MM
+                    move = math.hypot(row - r, column - c) * _PIXEL_MM
                     if move > 6.0 * back or abs(value - v) > 25 + 0.1 * abs(v):
                         continue
                     cost = 0.02 * move + 0.01 * abs(value - v) + 0.3 * (back - 1)

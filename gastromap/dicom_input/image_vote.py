@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gastromap.dicom_input.enhancement import Enhancement, measure_enhancement
 from gastromap.dicom_input.geometry import Geometry, plan_geometry
 from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.limits import GateSettings
@@ -20,7 +19,10 @@ from gastromap.dicom_input.phase import ImageVote, Vote
 from gastromap.dicom_input.slice_hu import preview_hu
 from gastromap.errors import Refusal
 
-__all__ = ["ContrastPhase", "image_voter", "phase_of"]
+if TYPE_CHECKING:
+    from gastromap.dicom_input.enhancement import Enhancement
+
+__all__ = ["ContrastPhase", "image_voter", "phase_of", "voter_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,9 @@ def image_voter(settings: GateSettings) -> ImageVote:
     """
 
     def vote(images: Sequence[CtImage]) -> Vote:
+        # Imported here: scipy.ndimage takes longer to load than a refusal on headers takes.
+        from gastromap.dicom_input.enhancement import measure_enhancement
+
         try:
             geometry = plan_geometry(images, settings=settings, where="candidate")
         except Refusal:
@@ -99,6 +104,11 @@ def image_voter(settings: GateSettings) -> ImageVote:
         return {"portal": "portal", "unsure": "no evidence"}.get(phase, "other")  # type: ignore[return-value]
 
     return vote
+
+
+def voter_of(settings: GateSettings, given: ImageVote | None = None) -> ImageVote | None:
+    """Return the vote to ask: the given one, else the one of this module if the settings ask for it."""
+    return given or (image_voter(settings) if settings.image_vote else None)
 
 
 def _affine(geometry: Geometry, thin: int) -> np.ndarray:

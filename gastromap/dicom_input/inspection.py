@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from gastromap.dicom_input.decision import with_votes
 from gastromap.dicom_input.folder import DicomFolder, ParsedFolder, check_folder, folder_content, parse_folder
 from gastromap.dicom_input.geometry import plan_geometry
 from gastromap.dicom_input.image import CtImage
+from gastromap.dicom_input.image_vote import voter_of
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.patient import group_identities, patient_identity
-from gastromap.dicom_input.phase import Candidate, ImageVote
+from gastromap.dicom_input.phase import Candidate, ImageVote, Vote
 from gastromap.dicom_input.select import SelectedSeries, select_series
 from gastromap.dicom_input.studies import Role, study_roles
 from gastromap.errors import GastromapError, Refusal
@@ -111,8 +111,10 @@ def inspect_folder(
         ``INPUT_NOT_FOUND``.
     """
     parsed = parse_folder(folder, settings=settings)
-    selected, decision = _decide(parsed, settings, series_uid, image_vote)
-    content = folder_content(parsed, settings=settings)
+    # The gate and the table below ask about the same candidates; their pixels are decoded once.
+    image_vote = _asked_once(voter_of(settings, image_vote))
+    content, fault = _checked(parsed, settings)
+    selected, decision = (None, _refused(fault)) if fault else _decide(content, settings, series_uid, image_vote)
     patients = _patients(parsed)
     studies, roles = _studies(content)
     chosen = set() if selected is None else {image.sop_uid for image in selected.images}
@@ -130,14 +132,39 @@ def inspect_folder(
     )
 
 
+def _asked_once(vote: ImageVote | None) -> ImageVote | None:
+    if vote is None:
+        return None
+    answers: dict[tuple[str, ...], Vote] = {}
+
+    def ask(images: Sequence[CtImage]) -> Vote:
+        key = tuple(image.sop_uid for image in images)
+        if key not in answers:
+            answers[key] = vote(images)
+        return answers[key]
+
+    return ask
+
+
+def _checked(parsed: ParsedFolder, settings: GateSettings) -> tuple[DicomFolder, GastromapError | None]:
+    """Content of the folder, and the refusal if its files do not belong together."""
+    try:
+        return check_folder(parsed, settings=settings), None
+    except GastromapError as error:
+        return folder_content(parsed, settings=settings), error
+
+
+def _refused(error: GastromapError) -> Decision:
+    return Decision(error.code, str(error), int(error.exit_code))
+
+
 def _decide(
-    parsed: ParsedFolder, settings: GateSettings, series_uid: str | None, image_vote: ImageVote | None
+    folder: DicomFolder, settings: GateSettings, series_uid: str | None, image_vote: ImageVote | None
 ) -> tuple[SelectedSeries | None, Decision]:
     try:
-        folder = check_folder(parsed, settings=settings)
         selected = select_series(folder, settings=settings, series_uid=series_uid, image_vote=image_vote)
     except GastromapError as error:
-        return None, Decision(error.code, str(error), int(error.exit_code))
+        return None, _refused(error)
     message = f"{selected.role} {selected.record.label} would be used ({selected.record.phase})."
     return selected, Decision("CHOSEN", message, 0, selected.warnings)
 
@@ -203,7 +230,7 @@ def _volumes(
                 plan_geometry(candidate.images, settings=settings, where=_label(candidate))
             except Refusal as refusal:
                 problem = str(refusal)
-        found.append(_finding(candidate, study, rejected, problem, patients, chosen))
+        found.append(_finding(candidate, settings, study, rejected, problem, patients, chosen))
     return sorted(found, key=lambda item: (item.series.split(" #")[0], item.series))
 
 
@@ -213,6 +240,7 @@ def _label(candidate: Candidate) -> str:
 
 def _finding(
     candidate: Candidate,
+    settings: GateSettings,
     study: int,
     rejected: str,
     problem: str,
@@ -220,7 +248,7 @@ def _finding(
     chosen: set[str],
 ) -> VolumeFinding:
     first = candidate.first
-    heights = sorted(float(image.position_mm[2]) for image in candidate.images if image.position_mm is not None)
+    extent, step = candidate.extent_mm, candidate.step_mm
     sizes = {(image.columns, image.rows) for image in candidate.images}
     return VolumeFinding(
         study=study,
@@ -230,11 +258,11 @@ def _finding(
         series=_label(candidate),
         series_instance_uid=first.series_uid,
         number_of_images=len(candidate.images),
-        plane=_plane(first),
+        plane=_plane(first, settings.max_axial_degrees),
         matrix=f"{first.columns}x{first.rows}" if len(sizes) == 1 else f"{len(sizes)} sizes",
-        step_mm=round(float(np.median([b - a for a, b in pairwise(heights)])), 3) if len(heights) > 1 else None,
+        step_mm=None if step is None else round(step, 3),
         thickness_mm=candidate.thickness_mm,
-        z_range_mm=(round(heights[0], 2), round(heights[-1], 2)) if heights else None,
+        z_range_mm=None if extent is None else (round(extent[0], 2), round(extent[1], 2)),
         kernel=first.kernel,
         votes=dict(candidate.votes),
         rejected=rejected,
@@ -243,10 +271,9 @@ def _finding(
     )
 
 
-def _plane(image: CtImage) -> str:
+def _plane(image: CtImage, max_degrees: float) -> str:
     normal = image.normal
     if normal is None:
         return "unknown"
     axis = int(np.argmax(np.abs(normal)))
-    # cos 10 degrees: the limit of the gate between axial and other planes.
-    return _PLANES[axis] if abs(float(normal[axis])) >= np.cos(np.radians(10.0)) else "oblique"
+    return _PLANES[axis] if abs(float(normal[axis])) >= np.cos(np.radians(max_degrees)) else "oblique"

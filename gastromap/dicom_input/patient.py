@@ -97,8 +97,7 @@ def group_identities(identities: Iterable[PatientIdentity]) -> dict[PatientIdent
     numbers : dict
         Identity to patient, from 1; an identity without any field is left out, as it says nothing.
     """
-    silent = PatientIdentity("", "", "", "", (), None)
-    known = {one for one in identities if any(getattr(one, name) for name in _FIELDS) or _has_name(one)} - {silent}
+    known = {one for one in identities if any(getattr(one, name) for name in _FIELDS) or _has_name(one)}
     groups: list[list[PatientIdentity]] = []
     # The fullest first, so that a sparse one joins a patient instead of founding one.
     for one in sorted(known, key=lambda item: (-sum(bool(getattr(item, name)) for name in _FIELDS), repr(item))):

@@ -89,6 +89,12 @@ class Candidate:
         return (min(heights), max(heights)) if heights else None
 
     @property
+    def step_mm(self) -> float | None:
+        """Median distance of neighbouring slices along z, unchecked; ``None`` for less than two."""
+        heights = sorted(float(image.position_mm[2]) for image in self.images if image.position_mm is not None)
+        return float(np.median(np.diff(heights))) if len(heights) > 1 else None
+
+    @property
     def thickness_mm(self) -> float | None:
         """Median SliceThickness."""
         values = [image.thickness_mm for image in self.images if image.thickness_mm is not None]

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import median
 
 from gastromap.dicom_input.candidates import CandidateFinder
 from gastromap.dicom_input.decision import choose_portal, loser_reason, with_votes
 from gastromap.dicom_input.folder import DicomFolder
 from gastromap.dicom_input.geometry import Geometry, plan_geometry
 from gastromap.dicom_input.image import CtImage
-from gastromap.dicom_input.image_vote import image_voter
+from gastromap.dicom_input.image_vote import voter_of
 from gastromap.dicom_input.kernels import is_sharp_kernel
 from gastromap.dicom_input.labels import Labels, quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
@@ -72,7 +70,7 @@ class _Selection:
         self.folder = folder
         self.settings = settings
         self.role: Role = role
-        self.image_vote = image_vote or (image_voter(settings) if settings.image_vote else None)
+        self.image_vote = voter_of(settings, image_vote)
         self.finder = CandidateFinder(folder, settings, role)
         self.warnings: list[str] = list(folder.warnings)
 
@@ -106,18 +104,12 @@ class _Selection:
             series_number=first.series_number,
             label=candidate.label.removeprefix(f"{self.role} "),
             number_of_slices=len(candidate.images),
-            step_mm=geometry.step_mm if geometry else _median_step(candidate),
+            step_mm=geometry.step_mm if geometry else candidate.step_mm or 0.0,
             thickness_mm=candidate.thickness_mm,
             kernel=first.kernel,
             phase=phase,
             votes=dict(candidate.votes or _NO_VOTES),
         )
-
-
-def _median_step(candidate: Candidate) -> float:
-    """Return the step of a series that was not checked; 0 if it has none."""
-    heights = sorted(float(image.position_mm[2]) for image in candidate.images if image.position_mm is not None)
-    return median(b - a for a, b in pairwise(heights)) if len(heights) > 1 else 0.0
 
 
 def _unknown_series() -> UsageError:

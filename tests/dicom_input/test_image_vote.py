@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -103,22 +102,18 @@ class TestRule:
         assert phase_of(found(**values)) == expected
 
 
-DATA = Path(os.environ.get("GASTROMAP_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
-
-
 @pytest.mark.realdata
-@pytest.mark.skipif(not DATA.is_dir(), reason="real data not found; set GASTROMAP_DATA")
 class TestRealScans:
     """Phases as two people read them in the pictures; the headers are silent."""
 
     @pytest.mark.parametrize("folder", ["tcga_coad_ay4070", "totalseg_contrast20"])
-    def test_portal_venous_scans_are_found(self, folder: str, read: Callable[..., object]) -> None:
-        volume = read(DATA / "ct" / folder, series_uid="only", min_coverage_mm=30.0)
+    def test_portal_venous_scans_are_found(self, folder: str, real_data: Path, read: Callable[..., object]) -> None:
+        volume = read(real_data / "ct" / folder, series_uid="only", min_coverage_mm=30.0)
         assert phase(volume.hu, volume.affine_lps) == "portal"  # type: ignore[attr-defined]
 
-    def test_a_scan_without_contrast_is_found(self) -> None:
+    def test_a_scan_without_contrast_is_found(self, real_data: Path) -> None:
         import nibabel as nib
 
-        image = nib.load(DATA / "ct" / "totalseg_contrast20" / "example_ct.nii.gz")
+        image = nib.load(real_data / "ct" / "totalseg_contrast20" / "example_ct.nii.gz")
         hu = np.asarray(image.dataobj, np.float32).transpose(2, 1, 0)  # type: ignore[attr-defined]
         assert phase(hu, np.diag([-1, -1, 1, 1]) @ image.affine) == "plain"  # type: ignore[attr-defined]

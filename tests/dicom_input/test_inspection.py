@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicom_input.fault_rows import HANDLED, REFUSED, arterial
 from dicom_input.series_builder import make_series, uid
 from gastromap.cli import main
 from gastromap.dicom_input import GateSettings, load_folder, select_series
+from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.inspection import inspect_folder
+from gastromap.dicom_input.phase import Vote
 from gastromap.errors import Refusal
 
 _SETTINGS = GateSettings()
@@ -50,6 +54,33 @@ def test_chosen_and_lost_series_are_told_apart(tmp_path: Path) -> None:
     assert portal.votes["text"] == "portal"
     assert other.votes["text"] == "other"
     assert (portal.plane, portal.step_mm, portal.number_of_images) == ("axial", 5.0, 20)
+
+
+def test_the_votes_shown_are_those_of_the_gate_and_the_pixels_are_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series().write(tmp_path)
+    asked: list[tuple[str, ...]] = []
+
+    def vote(images: Sequence[CtImage]) -> Vote:
+        asked.append(tuple(image.sop_uid for image in images))
+        return "portal"
+
+    monkeypatch.setattr("gastromap.dicom_input.image_vote.image_voter", lambda _: vote)
+    (volume,) = inspect_folder(tmp_path, settings=_SETTINGS).volumes
+    assert volume.votes["image"] == "portal"
+    assert len(asked) == 1
+    selected = select_series(load_folder(tmp_path, settings=_SETTINGS), settings=_SETTINGS)
+    assert volume.votes == selected.record.votes
+
+
+def test_the_plane_follows_the_limit_of_the_gate(tmp_path: Path) -> None:
+    tilted = [1.0, 0.0, 0.0, 0.0, float(np.cos(np.radians(8))), float(np.sin(np.radians(8)))]
+    make_series().set(ImageOrientationPatient=tilted).write(tmp_path)
+    planes = [
+        inspect_folder(tmp_path, settings=GateSettings(max_axial_degrees=limit)).volumes[0].plane for limit in (10, 5)
+    ]
+    assert planes == ["axial", "oblique"]
 
 
 def test_a_series_is_described_although_the_patients_differ(tmp_path: Path) -> None:

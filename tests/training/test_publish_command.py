@@ -13,9 +13,7 @@ import torch
 
 from gastromap.bundle import Bundle
 from gastromap.cli import main
-from gastromap.model_card import WEIGHTS_NAME, ModelCard, sha256_of
-from gastromap.models import GTRNet
-from gastromap.preprocessing import PreprocessingProfile
+from gastromap.model_card import WEIGHTS_NAME, sha256_of
 from tests.builders.bundle import BUNDLE, make_bundle
 
 _SPACING_MM = 3.0
@@ -58,18 +56,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training leaves: weights in float32 and a card without hash."""
-    folder = tmp_path_factory.mktemp("run")
-    torch.manual_seed(11)
-    torch.save(GTRNet(depth=18).state_dict(), folder / WEIGHTS_NAME)
-    ModelCard(
-        network={"depth": 18, "in_channels": 1, "num_classes": 4, "crop_fusion": True},
-        preprocessing=PreprocessingProfile.named("paper").to_mapping(),
-        weights_sha256="",
-        trained_on="nothing",
-        notice="Random weights of a test.",
-    ).write(folder)
-    return folder
+    """What a training leaves: weights in float32 and a card."""
+    return make_bundle(tmp_path_factory.mktemp("run"), calibrated=False, rad_score=False) / BUNDLE.name / "models"
 
 
 def test_a_published_bundle_is_complete_and_belongs_to_its_weights(
