@@ -104,7 +104,7 @@ class TestRule:
 
 @pytest.mark.realdata
 class TestRealScans:
-    """Phases as two people read them in the pictures; the headers are silent."""
+    """Phases as one reader saw them in the pictures; the headers are silent."""
 
     @pytest.mark.parametrize("folder", ["tcga_coad_ay4070", "totalseg_contrast20"])
     def test_portal_venous_scans_are_found(self, folder: str, real_data: Path, read: Callable[..., object]) -> None:
