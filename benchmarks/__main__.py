@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: GastroMAP beside the plain chain (warm) and beside the bare SDK import (cold)."""
+"""``python -m benchmarks``: GastroMAP beside the plain chain (warm), the bare SDK import (cold) and other readers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,28 @@ from pathlib import Path
 import torch
 
 from benchmarks.cold import BARE, measure_cold
-from benchmarks.inputs import REPOSITORY, StudyInput, has_weights, random_bundle, real_study, synthetic_study
+from benchmarks.inputs import (
+    REPOSITORY,
+    StudyInput,
+    compressed_copy,
+    has_weights,
+    portal_series,
+    random_bundle,
+    real_study,
+    synthetic_study,
+)
 from benchmarks.machine import load_average, machine
 from benchmarks.plain import N4_ITERATIONS, N4_SHRINK, PlainChain
+from benchmarks.reading import READING_NOTES, compare_reading
 from benchmarks.study import StudyRun, run_study
 from benchmarks.table import Sample, render, stage_samples
 from gastromap.staging import TStager
 
 __all__ = ["main"]
 
+_SECTIONS = ("study", "reading")
+#: Reading takes a second or less where a study takes many.
+_READING_ROUNDS = 3
 _DEPTH = 152
 _PLAIN = f"plain, ResNet-{_DEPTH}"
 _OURS = f"GastroMAP, GTRNet-{_DEPTH}"
@@ -62,6 +75,7 @@ class _Settings:
     n4_iterations: tuple[int, ...]
     models: Path
     with_real: bool
+    sections: tuple[str, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="one round, small synthetic study, one step of N4: shows that it runs, not how fast",
     )
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default: %(default)s)")
+    parser.add_argument("--only", choices=_SECTIONS, help="one section: whole studies, or reading a series")
     parser.add_argument(
         "-m", "--model", type=Path, default=REPOSITORY / "bundles", help="shipped bundle (default: bundles)"
     )
@@ -88,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         n4_iterations=(1,) if given.quick else N4_ITERATIONS,
         models=given.model.resolve(),
         with_real=not given.quick,
+        sections=_SECTIONS if given.only is None else (given.only,),
     )
     report = _measure(settings)
     if given.json is not None:
@@ -98,20 +114,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(settings: _Settings) -> dict[str, object]:
     facts: dict[str, object] = {**machine(torch.device("cpu")), "load_average_at_start": load_average()}
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()), end="\n\n", flush=True)
-    with tempfile.TemporaryDirectory(prefix="gastromap-bench-") as scratch:
-        bundles = {_OURS: random_bundle(Path(scratch) / "bundle", depth=_DEPTH)}
-        if has_weights(settings.models):
-            bundles[_SHIPPED] = settings.models
-        studies = [synthetic_study(Path(scratch) / "study", matrix=settings.matrix)]
+    report: dict[str, object] = {"machine": facts}
+    with tempfile.TemporaryDirectory(prefix="gastromap-bench-") as folder:
+        scratch = Path(folder)
+        synthetic = synthetic_study(scratch / "study", matrix=settings.matrix)
         real = real_study() if settings.with_real else None
-        if real is not None:
-            studies.append(real)
-        warm = [_warm(study, bundles, settings) for study in studies]
-        cold = _cold(studies[0], bundles, repeats=settings.cold_repeats)
+        if "study" in settings.sections:
+            report |= _studies(synthetic, real, scratch, settings)
+        if "reading" in settings.sections:
+            report["reading"] = _reading(synthetic, real, scratch, settings)
     facts["load_average_at_end"] = load_average()
-    print(_NOTES)
     print(f"  Load average at the start {facts['load_average_at_start']}, at the end {facts['load_average_at_end']}.")
-    return {"machine": facts, "warm": warm, "cold": cold}
+    return report
+
+
+def _studies(
+    synthetic: StudyInput, real: StudyInput | None, scratch: Path, settings: _Settings
+) -> dict[str, dict[str, object] | list[dict[str, object]]]:
+    bundles = {_OURS: random_bundle(scratch / "bundle", depth=_DEPTH)}
+    if has_weights(settings.models):
+        bundles[_SHIPPED] = settings.models
+    warm = [_warm(study, bundles, settings) for study in (synthetic, real) if study is not None]
+    cold = _cold(synthetic, bundles, repeats=settings.cold_repeats)
+    print(_NOTES, end="\n\n", flush=True)
+    return {"warm": warm, "cold": cold}
+
+
+def _reading(
+    synthetic: StudyInput, real: StudyInput | None, scratch: Path, settings: _Settings
+) -> list[dict[str, object]]:
+    if real is None:
+        reason = "was not found, see GASTROMAP_DATA" if settings.with_real else "is left out"
+        print(f"Reading: the public series TCGA-AY-4070 {reason}; a synthetic series stands in for it.\n")
+    series = real or portal_series(synthetic, scratch / "series")
+    inputs = (series, compressed_copy(series, scratch / "compressed"))
+    found = [
+        compare_reading(item, rounds=settings.rounds * _READING_ROUNDS, cold_rounds=settings.cold_repeats)
+        for item in inputs
+    ]
+    print(READING_NOTES, flush=True)
+    return found
 
 
 def _warm(study: StudyInput, bundles: dict[str, Path], settings: _Settings) -> dict[str, object]:

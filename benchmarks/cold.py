@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.inputs import REPOSITORY, StudyInput
 
-__all__ = ["BARE", "ProcessTime", "measure_cold"]
+__all__ = ["BARE", "ProcessTime", "measure_cold", "time_process"]
 
 #: What no application on this SDK can avoid.
 BARE = "bare SDK import"
@@ -26,6 +26,7 @@ class ProcessTime:
 
     wall: float
     cpu: float  #: user and system, all threads
+    printed: str = ""
 
 
 def measure_cold(study: StudyInput, models: dict[str, Path], *, repeats: int) -> dict[str, list[ProcessTime]]:
@@ -51,10 +52,10 @@ def measure_cold(study: StudyInput, models: dict[str, Path], *, repeats: int) ->
     """
     seconds: dict[str, list[ProcessTime]] = {BARE: [], **{name: [] for name in models}}
     for _ in range(repeats + 1):
-        seconds[BARE].append(_time(_BARE_COMMAND))
+        seconds[BARE].append(time_process(_BARE_COMMAND))
         for name, folder in models.items():
             with tempfile.TemporaryDirectory(prefix="gastromap-bench-") as scratch:
-                seconds[name].append(_time(_command(study, folder, Path(scratch) / "result")))
+                seconds[name].append(time_process(_command(study, folder, Path(scratch) / "result")))
     return {name: values[1:] for name, values in seconds.items()}
 
 
@@ -70,7 +71,22 @@ def _command(study: StudyInput, models: Path, output: Path) -> list[str]:
     return command
 
 
-def _time(command: Sequence[str]) -> ProcessTime:
+def time_process(command: Sequence[str]) -> ProcessTime:
+    """Run a command in the folder of the repository and time it.
+
+    Parameters
+    ----------
+    command : sequence of str
+
+    Returns
+    -------
+    ProcessTime
+
+    Raises
+    ------
+    RuntimeError
+        If it fails.
+    """
     start, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - start, os.times()
@@ -79,4 +95,4 @@ def _time(command: Sequence[str]) -> ProcessTime:
         msg = f"expected exit status 0, got {done.returncode}: {line}"
         raise RuntimeError(msg)
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return ProcessTime(wall=wall, cpu=cpu)
+    return ProcessTime(wall=wall, cpu=cpu, printed=done.stdout)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import torch
 
 from gastromap.bundle import TSTAGE_BUNDLE
@@ -16,7 +18,16 @@ from gastromap.preprocessing import PreprocessingProfile
 from gastromap.rad_score import RadScore
 from gastromap.synthetic.cohort import CohortPlan, write_cohort
 
-__all__ = ["REPOSITORY", "StudyInput", "has_weights", "random_bundle", "real_study", "synthetic_study"]
+__all__ = [
+    "REPOSITORY",
+    "StudyInput",
+    "compressed_copy",
+    "has_weights",
+    "portal_series",
+    "random_bundle",
+    "real_study",
+    "synthetic_study",
+]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _SEED = 7
@@ -80,6 +91,59 @@ def real_study() -> StudyInput | None:
         series_uid=series.uid,
         key_slice=str(files // 2),
     )
+
+
+def portal_series(study: StudyInput, folder: Path) -> StudyInput:
+    """Copy the portal-venous series of a synthetic study, for readers that expect one series in a folder.
+
+    Parameters
+    ----------
+    study : StudyInput
+        From :func:`synthetic_study`.
+    folder : Path
+        Made for the copy.
+    """
+    (record,) = (study.folder.parents[1] / "records").glob("*.json")
+    uid = json.loads(record.read_text(encoding="utf-8"))["study"]["portal_series_uid"]
+    for series in study.folder.iterdir():
+        first = pydicom.dcmread(next(series.iterdir()), stop_before_pixels=True)
+        if first.SeriesInstanceUID == uid:
+            shutil.copytree(series, folder)
+            files = sum(1 for _ in folder.iterdir())
+            return StudyInput(
+                name=f"synthetic portal-venous series, {files} files, {first.Rows} x {first.Columns}", folder=folder
+            )
+    msg = "expected a portal-venous series in the synthetic study, got none"
+    raise RuntimeError(msg)
+
+
+def compressed_copy(series: StudyInput, folder: Path) -> StudyInput:
+    """Copy a series as JPEG Lossless (1.2.840.10008.1.2.4.70), the compression most archives use.
+
+    Parameters
+    ----------
+    series : StudyInput
+        Its folder holds images only.
+    folder : Path
+        Made for the copy.
+    """
+    import gdcm
+
+    folder.mkdir(parents=True)
+    for path in series.folder.iterdir():
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        done = reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(reader.GetImage())
+        done = done and change.Change()
+        writer.SetFileName(str(folder / path.name))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        if not (done and writer.Write()):
+            msg = "expected an image that GDCM can compress, got another"
+            raise RuntimeError(msg)
+    return StudyInput(name=f"{series.name}, JPEG Lossless", folder=folder)
 
 
 def has_weights(models: Path) -> bool:
