@@ -1,4 +1,4 @@
-"""Metrics of stage predictions; numpy only.
+"""Metrics of stage predictions; numpy only. Those of ranks are in :mod:`gastromap.evaluation.ranking`.
 
 Functions of a confusion matrix take leading axes, so that 1,000 resampled matrices cost one call. An undefined value
 (nobody in the denominator) is NaN, never 0.
@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "FIRST_ADVANCED_STAGE",
     "accuracy",
-    "binary_auc",
     "brier_score",
+    "calibration_error",
     "class_rates",
     "confusion_matrix",
     "dice",
     "number_needed_to_treat",
-    "one_vs_rest_auc",
+    "ordinal_mae",
     "over_and_under_treatment",
     "treatment_counts",
     "weighted_kappa",
@@ -36,68 +36,6 @@ def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> _Array:
     """Quotient, NaN where the denominator is 0."""
     top, bottom = np.broadcast_arrays(np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float))
     return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
-
-
-def binary_auc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> _Array:
-    """Area under the ROC curve by ranks; a tie counts one half.
-
-    Parameters
-    ----------
-    scores : array, shape (n,)
-        Higher speaks for positive; finite.
-    positive : array of bool, shape (n,)
-    weights : array, shape (…, n), optional
-        Weight of each case, for example how often it was drawn in each resample.
-
-    Returns
-    -------
-    array, shape (…)
-        0 to 1; NaN where one of the two groups is empty.
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite.
-
-    See Also
-    --------
-    gastromap.evaluation.bootstrap.bootstrap_intervals : passes the weights of all resamples at once.
-    """
-    scores, positive = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
-    if not np.all(np.isfinite(scores)):
-        msg = "expected finite scores, got others. Leave out the cases that failed."
-        raise ValueError(msg)
-    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
-    order = np.argsort(scores, kind="stable")
-    if len(order) == 0:
-        return np.full(weights.shape[:-1], np.nan)
-    # Equal scores form one group: within it every pair of positive and negative counts one half.
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    drawn = weights[..., order]
-    positives = np.add.reduceat(drawn * positive[order], starts, axis=-1)
-    negatives = np.add.reduceat(drawn * ~positive[order], starts, axis=-1)
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    return _ratio((positives * below).sum(axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
-
-
-def one_vs_rest_auc(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> _Array:
-    """Area under the ROC curve of each stage against all others.
-
-    Parameters
-    ----------
-    probabilities : array, shape (n, n_stages)
-    labels : array of int, shape (n,)
-    weights : array, shape (…, n), optional
-        As in :func:`binary_auc`.
-
-    Returns
-    -------
-    array, shape (…, n_stages)
-        The macro AUC is its mean over the last axis.
-    """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    columns = range(probabilities.shape[1])
-    return np.stack([binary_auc(probabilities[:, k], labels == k, weights) for k in columns], axis=-1)
 
 
 def confusion_matrix(
@@ -153,6 +91,14 @@ def weighted_kappa(confusion: _Array, *, weights: Literal["linear", "quadratic"]
     return 1 - _ratio((distance * confusion).sum(axis=(-2, -1)) * total, (distance * by_chance).sum(axis=(-2, -1)))
 
 
+def ordinal_mae(confusion: _Array) -> _Array:
+    """Mean distance of predicted from true stage in stages; shape (…, k, k) to (…)."""
+    confusion = np.asarray(confusion, dtype=float)
+    index = np.arange(confusion.shape[-1])
+    distance = np.abs(index[:, np.newaxis] - index)
+    return _ratio((distance * confusion).sum(axis=(-2, -1)), confusion.sum(axis=(-2, -1)))
+
+
 def class_rates(confusion: _Array) -> dict[str, _Array]:
     """Sensitivity, specificity, PPV and NPV of each stage against all others.
 
@@ -198,6 +144,32 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
     squares = ((probabilities - truth) ** 2).sum(axis=1)
     drawn = np.ones(len(squares)) if weights is None else np.asarray(weights, dtype=float)
     return _ratio(drawn @ squares, drawn.sum(axis=-1))
+
+
+def calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, bins: int = 15
+) -> _Array:
+    """Mean distance of the highest probability from the share that is right, over equal-width bins (ECE).
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, n_stages)
+    labels : array of int, shape (n,)
+    weights : array, shape (…, n), optional
+    bins : int
+        Of equal width over 0 to 1, closed on the right.
+
+    Returns
+    -------
+    array, shape (…)
+        0 to 1. It rises with the number of bins and falls with that of cases, so compare it at equal numbers only.
+    """
+    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    highest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
+    gaps = (highest - right)[:, np.newaxis] * (place[:, np.newaxis] == np.arange(bins))
+    drawn = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=float)
+    return _ratio(np.abs(drawn @ gaps).sum(axis=-1), drawn.sum(axis=-1))
 
 
 def treatment_counts(confusion: _Array) -> dict[str, _Array]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastromap.evaluation.conformal import check_outputs
+from gastromap.evaluation.metrics import calibration_error
 
 __all__ = ["expected_calibration_error", "fit_temperature", "softmax"]
 
@@ -73,7 +74,4 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, *, b
         0 to 1.
     """
     values, truth = check_outputs(probabilities, labels)
-    highest, right = values.max(axis=1), values.argmax(axis=1) == truth
-    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=highest - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    return float(calibration_error(values, truth, bins=bins))

@@ -9,17 +9,16 @@ import pytest
 
 from gastromap.evaluation.metrics import (
     accuracy,
-    binary_auc,
     brier_score,
     class_rates,
     confusion_matrix,
     dice,
     number_needed_to_treat,
-    one_vs_rest_auc,
     over_and_under_treatment,
     treatment_counts,
     weighted_kappa,
 )
+from gastromap.evaluation.ranking import binary_auc, one_vs_rest_auc
 
 
 def random_case(seed: int, *, n: int = 300, digits: int = 1):
