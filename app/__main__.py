@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: Options, start: float) -> None:
     _quiet(options.log_level)
     from gastromap.bundle import Bundle
+    from gastromap.dicom_input.parser_process import start_parser
     from gastromap.output import prepare_output
     from gastromap.run_record import Stopwatch
 
@@ -67,6 +68,9 @@ def _run(options: Options, start: float) -> None:
         # The patient is not known yet; a damaged file is.
         read_clinical(options.clinical, patient_id="")
     output = prepare_output(options.output)
+    if options.settings.parse_in_child:
+        # Its imports run beside ours on the second core.
+        start_parser()
     try:
         watch = Stopwatch(config=options.config)
         with watch.stage("import"), _collector_paused():

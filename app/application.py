@@ -69,7 +69,14 @@ class GastroMapApplication(Application):
             DicomLoaderOperator(
                 self, CountCondition(self, 1), folder=o.input, settings=o.settings, watch=watch, name="loader"
             ),
-            SeriesSelectorOperator(self, settings=o.settings, series_uid=o.series, watch=watch, name="selector"),
+            SeriesSelectorOperator(
+                self,
+                settings=o.settings,
+                series_uid=o.series,
+                named_studies=o.studies,
+                watch=watch,
+                name="selector",
+            ),
             KeySliceOperator(self, requested=o.key_slice, watch=watch, name="key_slice"),
             PreprocessingOperator(self, stager=stager, watch=watch, name="preprocessing"),
             TStageOperator(self, stager=stager, watch=watch, name="t_stage"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from gastromap import __version__
 from gastromap.dicom_input.configuration import read_gate_settings
 from gastromap.dicom_input.limits import GateSettings
+from gastromap.dicom_input.studies import NamedStudies
 from gastromap.errors import Refusal, UsageError
 
 __all__ = ["Options", "parse_options"]
@@ -31,6 +32,7 @@ class Options:
     settings: GateSettings
     key_slice: str | None = None
     series: str | None = None
+    studies: NamedStudies = field(default_factory=NamedStudies)
     clinical: Path | None = None
     device: str = "auto"
     log_level: str = "WARNING"
@@ -55,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="UID",
         help="Series Instance UID, or only for the one CT series of the folder (default: portal-venous by votes)",
     )
+    parser.add_argument(
+        "--baseline", metavar="UID", help="Study Instance UID of the study before treatment (default: by date)"
+    )
+    parser.add_argument("--followup", metavar="UID", help="Study Instance UID of the study after treatment")
     parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
     parser.add_argument(
         "--clinical",
@@ -131,6 +137,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         settings=settings,
         key_slice=given.key_slice,
         series=given.series,
+        studies=NamedStudies(given.baseline, given.followup),
         clinical=_clinical(given.clinical, source),
         device=given.device,
         log_level=given.log_level,

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
-from gastromap.dicom_input import GateSettings, build_volume, select_series
+from gastromap.dicom_input import GateSettings, NamedStudies, build_volume, select_series
 from gastromap.run_record import Stopwatch
 
 __all__ = ["SeriesSelectorOperator"]
@@ -21,11 +21,13 @@ class SeriesSelectorOperator(Operator):
         *args: Any,
         settings: GateSettings,
         series_uid: str | None,
+        named_studies: NamedStudies = NamedStudies(),  # noqa: B008 - frozen
         watch: Stopwatch,
         **kwargs: Any,
     ) -> None:
         self._settings = settings
         self._series_uid = series_uid
+        self._named_studies = named_studies
         self._watch = watch
         super().__init__(fragment, *args, **kwargs)
 
@@ -38,7 +40,9 @@ class SeriesSelectorOperator(Operator):
         """Select by votes or by name, check the geometry, decode."""
         folder = op_input.receive("folder")
         with self._watch.stage("select"):
-            selected = select_series(folder, settings=self._settings, series_uid=self._series_uid)
+            selected = select_series(
+                folder, settings=self._settings, series_uid=self._series_uid, named_studies=self._named_studies
+            )
         with self._watch.stage("volume"):
             volume = build_volume(selected, settings=self._settings)
         op_output.emit((folder, volume), "scan")

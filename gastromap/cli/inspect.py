@@ -34,8 +34,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--uids", action="store_true", help="show Series Instance UIDs, to name one with --series")
+    parser.add_argument(
+        "--uids",
+        action="store_true",
+        help="show the UIDs of studies and series, to name one with --series, --baseline or --followup",
+    )
     parser.add_argument("--series", metavar="UID", help="ask what would happen with this series (or: only)")
+    parser.add_argument("--baseline", metavar="UID", help="Study Instance UID of the study before treatment")
+    parser.add_argument("--followup", metavar="UID", help="Study Instance UID of the study after treatment")
     parser.add_argument(
         "--config", type=Path, metavar="YAML", help="limits of the gate (default: those of the library)"
     )
@@ -43,12 +49,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from gastromap.dicom_input import GateSettings
+    from gastromap.dicom_input import GateSettings, NamedStudies
     from gastromap.dicom_input.configuration import read_gate_settings
     from gastromap.dicom_input.inspection import inspect_folder
 
     settings = read_gate_settings(arguments.config)[0] if arguments.config else GateSettings()
-    found = inspect_folder(arguments.folder, settings=settings, series_uid=arguments.series)
+    found = inspect_folder(
+        arguments.folder,
+        settings=settings,
+        series_uid=arguments.series,
+        named_studies=NamedStudies(arguments.baseline, arguments.followup),
+    )
     if arguments.json:
         print(json.dumps(found.to_mapping(), indent=1))
     else:
@@ -66,7 +77,10 @@ def _page(found: FolderInspection, *, uids: bool) -> str:
     if found.volumes:
         lines += ["", *_table(found.volumes)]
     if uids:
-        lines += ["", *(f"{item.series}  {item.series_instance_uid}" for item in found.volumes)]
+        studies = {f"study {item.study}": item.study_instance_uid for item in found.volumes}
+        uids_of = {**studies, **{item.series: item.series_instance_uid for item in found.volumes}}
+        width = max(map(len, uids_of), default=0)
+        lines += ["", *(f"{name:{width}}  {uid}" for name, uid in uids_of.items())]
     problems = [item.problem for item in found.volumes if item.problem]
     if problems:
         lines += ["", "problems", *(f"  {line}" for line in problems)]

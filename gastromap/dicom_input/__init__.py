@@ -15,11 +15,12 @@ from gastromap.dicom_input.folder import DicomFolder, SeriesEntry, load_folder
 from gastromap.dicom_input.hounsfield import build_volume
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.select import SelectedSeries, select_series
-from gastromap.dicom_input.studies import study_roles
+from gastromap.dicom_input.studies import NamedStudies, study_roles
 
 __all__ = [
     "DicomFolder",
     "GateSettings",
+    "NamedStudies",
     "SelectedSeries",
     "SeriesEntry",
     "build_volume",

@@ -7,9 +7,10 @@ series is chosen, because a damaged file of another series is only worth a warni
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gastromap.dicom_input.image import CtImage, ct_image
 from gastromap.dicom_input.labels import Labels, quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.parse import CT_IMAGE, ParsedFile, parse_file
+from gastromap.dicom_input.parser_process import ParserFailedError, passed_files
 from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_input.scan import ScannedFolder, scan_folder
 from gastromap.errors import Refusal
@@ -31,6 +33,7 @@ __all__ = [
     "parse_folder",
 ]
 
+_log = logging.getLogger(__name__)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_KEYWORDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 #: Printed in messages, hence only known words: the attribute could hold anything.
@@ -66,6 +69,8 @@ class DicomFolder:
         Files that should be DICOM and cannot be read.
     too_big : tuple of ParsedFile
         CT images above the limit on file size.
+    other_series : frozenset of str
+        Series Instance UIDs of DICOM objects of other kinds.
     modalities : tuple of str
         Modalities of all objects read; unknown ones as ``other``.
     warnings : tuple of str
@@ -79,6 +84,7 @@ class DicomFolder:
     enhanced: tuple[ParsedFile, ...] = field(repr=False)
     damaged: tuple[ParsedFile, ...] = field(repr=False)
     too_big: tuple[ParsedFile, ...] = field(repr=False)
+    other_series: frozenset[str] = field(repr=False)
     modalities: tuple[str, ...]
     patient_id_known: bool
     foreign_files: int
@@ -212,10 +218,30 @@ def parse_folder(folder: Path, *, settings: GateSettings, label_key: bytes | Non
         ``INPUT_NOT_FOUND``.
     """
     scanned = scan_folder(folder, settings=settings)
+    labels = Labels(label_key)
     with quiet_pydicom():
-        files = tuple(parse_file(file, settings=settings) for file in scanned.files)
+        files = tuple(_parsed(scanned, settings, labels))
         _check_any_dicom(files, scanned)
-    return ParsedFolder(scanned, files, Labels(label_key))
+    counts = sorted(Counter(file.kind for file in files).items())
+    _log.info("%s; %d links skipped", ", ".join(f"{kind} {count}" for kind, count in counts), scanned.skipped_links)
+    return ParsedFolder(scanned, files, labels)
+
+
+def _parsed(scanned: ScannedFolder, settings: GateSettings, labels: Labels) -> Iterator[ParsedFile]:
+    """Parse the files, each after the child process has survived it."""
+    order = passed_files(scanned.files, settings=settings) if settings.parse_in_child else range(len(scanned.files))
+    try:
+        for position in order:
+            yield parse_file(scanned.files[position], settings=settings)
+    except ParserFailedError as failure:
+        file = scanned.files[failure.position]
+        raise Refusal(
+            "LIMIT_EXCEEDED",
+            where=labels.file(file.index, file.content),
+            expected=failure.expected,
+            got=failure.got,
+            remedy="Split the input or raise the limit in the configuration.",
+        ) from None
 
 
 def folder_content(parsed: ParsedFolder, *, settings: GateSettings, warnings: Sequence[str] = ()) -> DicomFolder:
@@ -256,6 +282,7 @@ def folder_content(parsed: ParsedFolder, *, settings: GateSettings, warnings: Se
         enhanced=tuple(file for file in files if file.kind == "enhanced"),
         damaged=tuple(damaged),
         too_big=tuple(file for file in files if file.kind == "too_big" and file.sop_class == CT_IMAGE),
+        other_series=frozenset(file.series_uid for file in files if file.kind == "other"),
         modalities=modalities,
         patient_id_known="PATIENT_ID_EMPTY" not in codes,
         foreign_files=foreign,

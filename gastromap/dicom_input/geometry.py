@@ -16,7 +16,7 @@ from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.errors import Refusal
 
-__all__ = ["Geometry", "plan_geometry"]
+__all__ = ["Geometry", "continues", "plan_geometry"]
 
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-4
@@ -59,6 +59,11 @@ class _Gate:
             lacking = sum(getattr(image, name) is None for image in self.images)
             if lacking:
                 raise self.refuse("GEOMETRY_MISSING", f"{keyword} in every image", f"{lacking} without", _EXPORT)
+
+        frames = {image.frame_uid for image in self.images} - {""}
+        if len(frames) > 1:
+            # Positions in two coordinate systems cannot be put on one line.
+            raise self.refuse("ORIENTATION", "one Frame of Reference", str(len(frames)), _SEPARATE)
 
     def check_limits(self) -> None:
         limits, remedy = self.settings, "Split the input or raise the limit in the configuration."
@@ -160,6 +165,26 @@ class _Gate:
         raise self.refuse("GAP", f"steps of {step:g} mm", got, "Send the missing images.")
 
 
+def continues(geometry: Geometry, image: CtImage) -> bool:
+    """Whether an image lies one step beyond an end of a volume, in its plane and with its pixels.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    image : CtImage
+        Not one of the slices.
+    """
+    first = geometry.images[0]
+    if image.position_mm is None or image.orientation is None or first.orientation is None:
+        return False
+    same = (image.rows, image.columns, image.spacing_mm) == (first.rows, first.columns, first.spacing_mm)
+    if not same or np.abs(image.orientation - first.orientation).max() > _ORIENTATION_TOLERANCE:
+        return False
+    step = geometry.affine_lps[:3, 2]
+    ends = (geometry.images[0].position_mm - step, geometry.images[-1].position_mm + step)  # type: ignore[operator]
+    return any(float(np.abs(image.position_mm - end).max()) < 0.1 for end in ends)
+
+
 def _thickness(images: Sequence[CtImage], step: float) -> tuple[float | None, bool]:
     """Return the nominal thickness and whether the tag is plausible for this step."""
     values = [image.thickness_mm for image in images if image.thickness_mm is not None]
@@ -174,6 +199,20 @@ def _ends_may_be_missing(images: Sequence[CtImage]) -> bool:
     if len(numbers) != len(images):
         return False
     return numbers[0] > 1 or numbers[-1] - numbers[0] != len(numbers) - 1
+
+
+def _order_disagrees(images: Sequence[CtImage]) -> bool:
+    """Whether the numbers of the slices, or their SliceLocation, run against their positions.
+
+    Either may rise or fall along the volume. Two slices with exchanged positions are found by nothing else.
+    """
+    for values in ([i.instance_number for i in images], [i.slice_location_mm for i in images]):
+        known = [float(value) for value in values if value is not None]
+        steps = np.diff(known)
+        # Numbers given twice or not at all show no order.
+        if len(known) == len(images) and (steps > 0).any() and (steps < 0).any():
+            return True
+    return False
 
 
 def plan_geometry(images: Sequence[CtImage], *, settings: GateSettings, where: str, damaged: int = 0) -> Geometry:
@@ -230,4 +269,6 @@ def plan_geometry(images: Sequence[CtImage], *, settings: GateSettings, where: s
     warnings = [] if plausible else ["THICKNESS_TAG"]
     if _ends_may_be_missing(ordered):
         warnings.append("ENDS_MISSING")
+    if _order_disagrees(ordered):
+        warnings.append("ORDER_DISAGREES")
     return Geometry(tuple(ordered), affine, step, thickness, tuple(warnings))

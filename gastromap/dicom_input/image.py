@@ -31,8 +31,10 @@ class CtImage:
     sop_uid: str
     series_uid: str
     study_uid: str
+    frame_uid: str  #: Frame of Reference UID
     series_number: int | None
     instance_number: int | None
+    slice_location_mm: float | None
     acquisition_number: int | None
     temporal_position: int | None
     acquisition_s: float | None  #: seconds of the day
@@ -129,6 +131,13 @@ class _Reader:
         values = self.numbers(keyword, 1)
         return None if values is None else values[0]
 
+    def optional(self, keyword: str) -> float | None:
+        """Read a number that only serves to cross-check another; a bad one counts as absent."""
+        noted = len(self.bad)
+        value = self.number(keyword)
+        del self.bad[noted:]
+        return value
+
     def integer(self, keyword: str) -> int | None:
         """Read a number that only helps to sort; a bad one counts as absent."""
         try:
@@ -178,8 +187,10 @@ def ct_image(parsed: ParsedFile) -> CtImage:
         sop_uid=parsed.sop_uid,
         series_uid=parsed.series_uid,
         study_uid=str(header.get("StudyInstanceUID") or ""),
+        frame_uid=str(header.get("FrameOfReferenceUID") or ""),
         series_number=read.integer("SeriesNumber"),
         instance_number=read.integer("InstanceNumber"),
+        slice_location_mm=read.optional("SliceLocation"),
         acquisition_number=read.integer("AcquisitionNumber"),
         temporal_position=read.integer("TemporalPositionIdentifier"),
         acquisition_s=seconds_of_day(header.get("AcquisitionTime") or moment[8:]),

@@ -25,7 +25,7 @@ from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.patient import group_identities, patient_identity
 from gastromap.dicom_input.phase import Candidate, ImageVote, Vote
 from gastromap.dicom_input.select import SelectedSeries, select_series
-from gastromap.dicom_input.studies import Role, study_roles
+from gastromap.dicom_input.studies import NamedStudies, Role, study_roles
 from gastromap.errors import GastromapError, Refusal
 
 __all__ = ["FORMAT", "Decision", "FolderInspection", "VolumeFinding", "inspect_folder"]
@@ -42,6 +42,7 @@ class VolumeFinding:
     patients: tuple[int, ...]  #: numbers of the patients whose files are in it; more than one is a fault
     series: str  #: ``series N #h8``, as in messages
     series_instance_uid: str
+    study_instance_uid: str
     number_of_images: int
     plane: str  #: axial, coronal, sagittal, oblique or unknown
     matrix: str  #: columns x rows
@@ -67,7 +68,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class FolderInspection:
-    """Everything found; holds no patient data except the Series Instance UIDs."""
+    """Everything found; holds no patient data except the UIDs of studies and series."""
 
     files: Mapping[str, int]  #: number of files by kind
     patients: int
@@ -86,6 +87,7 @@ def inspect_folder(
     *,
     settings: GateSettings,
     series_uid: str | None = None,
+    named_studies: NamedStudies = NamedStudies(),  # noqa: B008 - frozen
     image_vote: ImageVote | None = None,
 ) -> FolderInspection:
     """Look at a folder of DICOM and say what the gate would do with it.
@@ -94,7 +96,7 @@ def inspect_folder(
     ----------
     folder : Path
     settings : GateSettings
-    series_uid : str, optional
+    series_uid, named_studies : optional
         As in :func:`gastromap.dicom_input.select_series`.
     image_vote : callable, optional
         Fourth vote on the phase.
@@ -114,9 +116,12 @@ def inspect_folder(
     # The gate and the table below ask about the same candidates; their pixels are decoded once.
     image_vote = _asked_once(voter_of(settings, image_vote))
     content, fault = _checked(parsed, settings)
-    selected, decision = (None, _refused(fault)) if fault else _decide(content, settings, series_uid, image_vote)
+    if fault:
+        selected, decision = None, _refused(fault)
+    else:
+        selected, decision = _decide(content, settings, series_uid, named_studies, image_vote)
     patients = _patients(parsed)
-    studies, roles = _studies(content)
+    studies, roles = _studies(content, named_studies)
     chosen = set() if selected is None else {image.sop_uid for image in selected.images}
     volumes: list[VolumeFinding] = []
     with quiet_pydicom():
@@ -159,10 +164,16 @@ def _refused(error: GastromapError) -> Decision:
 
 
 def _decide(
-    folder: DicomFolder, settings: GateSettings, series_uid: str | None, image_vote: ImageVote | None
+    folder: DicomFolder,
+    settings: GateSettings,
+    series_uid: str | None,
+    named: NamedStudies,
+    image_vote: ImageVote | None,
 ) -> tuple[SelectedSeries | None, Decision]:
     try:
-        selected = select_series(folder, settings=settings, series_uid=series_uid, image_vote=image_vote)
+        selected = select_series(
+            folder, settings=settings, series_uid=series_uid, named_studies=named, image_vote=image_vote
+        )
     except GastromapError as error:
         return None, _refused(error)
     message = f"{selected.role} {selected.record.label} would be used ({selected.record.phase})."
@@ -183,13 +194,13 @@ def _kinds(parsed: ParsedFolder, content: DicomFolder) -> dict[str, int]:
     return dict(sorted(Counter("ct" if file.file.index in used else file.kind for file in parsed.files).items()))
 
 
-def _studies(content: DicomFolder) -> tuple[list[list[CtImage]], dict[str, Role]]:
+def _studies(content: DicomFolder, named: NamedStudies) -> tuple[list[list[CtImage]], dict[str, Role]]:
     studies: dict[str, list[CtImage]] = defaultdict(list)
     for image in content.images:
         studies[image.study_uid].append(image)
     try:
-        roles = study_roles(content) if studies else {}
-    except Refusal:
+        roles = study_roles(content, named) if studies else {}
+    except GastromapError:
         roles = {}
     order = sorted(studies, key=lambda uid: (roles.get(uid, ""), uid))
     return [studies[uid] for uid in order], roles
@@ -257,6 +268,7 @@ def _finding(
         ),
         series=_label(candidate),
         series_instance_uid=first.series_uid,
+        study_instance_uid=first.study_uid,
         number_of_images=len(candidate.images),
         plane=_plane(first, settings.max_axial_degrees),
         matrix=f"{first.columns}x{first.rows}" if len(sizes) == 1 else f"{len(sizes)} sizes",

@@ -42,6 +42,11 @@ class GateSettings:
         an installation, turns it off: results for such images cannot be filed.
     image_vote : bool
         Whether the enhancement of the organs votes on the phase.
+    parse_in_child : bool
+        Whether a child process meets every header first, see ``gastromap.dicom_input.parser_process``. Off only where
+        the caller is itself a process that may die.
+    parse_seconds, parse_bytes : float, int
+        Limits of that process for a whole folder: time, and address space.
     decode_threads : int
         Threads that decode slices.
     """
@@ -63,6 +68,9 @@ class GateSettings:
     max_axial_degrees: float = 10.0
     derive_blanked_uids: bool = True
     image_vote: bool = True
+    parse_in_child: bool = True
+    parse_seconds: float = 300.0
+    parse_bytes: int = 6 * 1024**3
     decode_threads: int = 4
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """Read one file as far as the pixels and sort it: CT image, other DICOM object, foreign or damaged.
 
 pydicom reads many things that are no DICOM without complaint, so success means a SOP class, a SOP Instance UID and a
-series UID, not the absence of an exception. The limits here act on the file meta group and the header; a child process
-with limits on time and memory is left to the runner.
+series UID, not the absence of an exception. The limits here act on the file meta group and the header;
+``parser_process`` limits time and memory.
 """
 
 from __future__ import annotations
@@ -54,13 +54,19 @@ _PLAIN_KEYWORDS = (
         "ConvolutionKernel",
         "SeriesDescriptionCodeSequence",
     ),
-    *("PhotometricInterpretation", "LossyImageCompression", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *(
+        "RescaleType",
+        "PhotometricInterpretation",
+        "LossyImageCompression",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+    ),
 )
 _NUMERIC_KEYWORDS = (
     *("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "SliceThickness"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
     *("RescaleSlope", "RescaleIntercept", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    "SamplesPerPixel",
+    *("SamplesPerPixel", "SliceLocation"),
 )
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _UNDEFINED = 0xFFFFFFFF
@@ -266,6 +272,9 @@ def parse_file(file: ScannedFile, *, settings: GateSettings) -> ParsedFile:
         parsed = _parse_dicom(file, preamble=preamble, bare=bare, meta=meta)
     except RecursionError:
         return _damaged(file, "nesting")
+    except MemoryError:
+        # Not the fault of this file alone; the process with the limit says so.
+        raise
     except Exception as error:  # noqa: BLE001 - hostile input: any failure of the parser means this file, not the run
         return _damaged(file, type(error).__name__)
     if bare and parsed.kind == "damaged" and file.suffix not in (".dcm", ".ima") and not parsed.series_uid:

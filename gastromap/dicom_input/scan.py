@@ -16,7 +16,7 @@ from typing import BinaryIO
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.errors import Refusal, UsageError
 
-__all__ = ["ScannedFile", "ScannedFolder", "open_regular", "scan_folder"]
+__all__ = ["ScannedFile", "ScannedFolder", "identify", "open_regular", "scan_folder"]
 
 #: Bytes of each file that give it its identity in messages; enough to hold all UIDs of an image.
 _HEAD_BYTES = 4096
@@ -102,7 +102,20 @@ def _walk(root: str, settings: GateSettings) -> tuple[list[tuple[str, int]], int
     return found, links
 
 
-def _identify(path: str, size: int) -> ScannedFile:
+def identify(path: str, size: int) -> ScannedFile:
+    """Read the first bytes of a file that the walk has found.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+        In bytes.
+
+    Returns
+    -------
+    file : ScannedFile
+        Without a number.
+    """
     try:
         with open_regular(path) as stream:
             head = stream.read(_HEAD_BYTES)
@@ -153,7 +166,7 @@ def scan_folder(folder: Path, *, settings: GateSettings) -> ScannedFolder:
             got=type(error).__name__,
             remedy="Check the permissions of the input folder.",
         ) from None
-    files = sorted((_identify(path, size) for path, size in found), key=lambda file: (file.content, file.suffix))
+    files = sorted((identify(path, size) for path, size in found), key=lambda file: (file.content, file.suffix))
     numbered = (
         ScannedFile(file.path, file.size, file.suffix, file.head, file.content, index)
         for index, file in enumerate(files, start=1)

@@ -7,25 +7,28 @@ damaged files could explain do not.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gastromap.dicom_input.candidates import CandidateFinder
 from gastromap.dicom_input.decision import choose_portal, loser_reason, with_votes
 from gastromap.dicom_input.folder import DicomFolder
-from gastromap.dicom_input.geometry import Geometry, plan_geometry
+from gastromap.dicom_input.geometry import Geometry, continues, plan_geometry
 from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.image_vote import voter_of
 from gastromap.dicom_input.kernels import is_sharp_kernel
 from gastromap.dicom_input.labels import Labels, quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.phase import Candidate, ImageVote, Vote
-from gastromap.dicom_input.studies import Role, check_any_ct, study_roles, unreadable_refusal
+from gastromap.dicom_input.studies import NamedStudies, Role, check_any_ct, study_roles, unreadable_refusal
 from gastromap.errors import Refusal, UsageError
 from gastromap.volume import SeriesRecord
 
 __all__ = ["SelectedSeries", "select_series"]
 
+_log = logging.getLogger(__name__)
 _NO_VOTES: dict[str, Vote] = dict.fromkeys(("text", "timing", "order", "image"), "no evidence")
 #: Faults of geometry that a damaged file of the same series would explain.
 _EXPLAINED_BY_DAMAGE = ("SPACING_VARIES", "COVERAGE", "TOO_FEW_SLICES")
@@ -96,6 +99,17 @@ class _Selection:
             self.warnings.append("OTHER_SERIES_DAMAGED")
         return geometry
 
+    def look_around(self, geometry: Geometry, study: Sequence[CtImage]) -> None:
+        """Warn of what may belong to the chosen series and is not in it."""
+        uid = geometry.images[0].series_uid
+        if uid in self.folder.other_series:
+            self.warnings.append("OTHER_OBJECTS")
+        sizes = Counter(image.series_uid for image in study)
+        # A whole series next to this one is another scan; a few images there are more likely its lost end.
+        strays = [i for i in study if i.series_uid != uid and sizes[i.series_uid] < self.settings.min_slices]
+        if any(continues(geometry, image) for image in strays):
+            self.warnings.append("ENDS_MISSING")
+
     def record(self, candidate: Candidate, phase: str, geometry: Geometry | None = None) -> SeriesRecord:
         first = candidate.first
         return SeriesRecord(
@@ -132,6 +146,7 @@ def select_series(
     settings: GateSettings,
     series_uid: str | None = None,
     role: Role = "baseline",
+    named_studies: NamedStudies = NamedStudies(),  # noqa: B008 - frozen
     image_vote: ImageVote | None = None,
 ) -> SelectedSeries:
     """Choose the one portal-venous axial series of a study, or refuse.
@@ -145,6 +160,8 @@ def select_series(
         replaces the votes, never the patient check, geometry or decoding.
     role : {"baseline", "followup"}
         Which of two studies; with one study there is only the baseline. A named series brings its own role.
+    named_studies : NamedStudies, optional
+        As in :func:`gastromap.dicom_input.study_roles`.
     image_vote : callable, optional
         The fourth vote: gets the images of a candidate and returns a vote. By default
         ``gastromap.dicom_input.image_vote`` if the settings ask for it.
@@ -156,18 +173,18 @@ def select_series(
     Raises
     ------
     UsageError
-        ``SERIES_UNKNOWN``, ``ROLE_UNKNOWN``.
+        ``SERIES_UNKNOWN``, ``ROLE_UNKNOWN``, ``STUDY_UNKNOWN``.
     Refusal
         Codes of steps 4 to 7.
     """
     with quiet_pydicom():
         check_any_ct(folder)
-        roles = study_roles(folder)
+        roles = study_roles(folder, named_studies)
         if series_uid == ONLY_SERIES and len(folder.series) == 1:
             series_uid = folder.series[0].uid
         if series_uid is not None:
             named = [image for image in folder.images if image.series_uid == series_uid]
-            if not named:
+            if not named or named[0].study_uid not in roles:
                 raise _unknown_series()
             role = roles[named[0].study_uid]
         elif role not in roles.values():
@@ -178,16 +195,22 @@ def select_series(
                 got="one study",
                 remedy="Send both studies or ask for the baseline.",
             )
-        study = [image for image in folder.images if roles[image.study_uid] == role]
+        study = [image for image in folder.images if roles.get(image.study_uid) == role]
         selection = _Selection(folder, settings, role, image_vote)
-        if len(roles) > 1:
+        if len(roles) > 1 and not named_studies:
             selection.warnings.append("ROLE_BY_DATE")
         if series_uid is not None:
-            return _named(selection, [image for image in study if image.series_uid == series_uid])
-        return _voted(selection, study)
+            named = [image for image in study if image.series_uid == series_uid]
+            selected = _named(selection, named, study)
+        else:
+            selected = _voted(selection, study)
+    for record in (selected.record, *selected.runners_up):
+        votes = " ".join(f"{source}={vote}" for source, vote in record.votes.items())
+        _log.info("%s %s, %d images: %s; %s", role, record.label, record.number_of_slices, record.phase, votes)
+    return selected
 
 
-def _named(selection: _Selection, images: Sequence[CtImage]) -> SelectedSeries:
+def _named(selection: _Selection, images: Sequence[CtImage], study: Sequence[CtImage]) -> SelectedSeries:
     parts = selection.vote(selection.finder.parts(images))
     # A name that covers several volumes does not say which one; the votes must.
     chosen = parts[0] if len(parts) == 1 else selection.choose(parts)
@@ -196,6 +219,7 @@ def _named(selection: _Selection, images: Sequence[CtImage]) -> SelectedSeries:
         selection.warnings.append("KERNEL_SHARP")
     geometry = selection.geometry(chosen)
     others = [item for item in parts if item is not chosen]
+    selection.look_around(geometry, study)
     return _selected(selection, chosen, geometry, "named by the caller", others)
 
 
@@ -208,6 +232,7 @@ def _voted(selection: _Selection, study: Sequence[CtImage]) -> SelectedSeries:
         selection.warnings.append("PHASE_ONE_SOURCE")
     geometry = lone or selection.geometry(chosen)
     others = [item for item in voted if item is not chosen] + rejected
+    selection.look_around(geometry, study)
     return _selected(selection, chosen, geometry, "portal-venous", others)
 
 

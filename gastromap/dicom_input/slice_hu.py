@@ -134,6 +134,16 @@ def check_rescale(images: Sequence[CtImage], where: str) -> list[str]:
             got=f"{lacking} images without",
             remedy="Send the original images.",
         )
+    types = {str(image.header.get("RescaleType") or "HU").strip().upper() for image in images}
+    if types - {"HU", "US"}:
+        # Electron density, effective atomic number and modified units look like CT and are not Hounsfield units.
+        raise Refusal(
+            "RESCALE_MISSING",
+            where=where,
+            expected="Rescale Type HU",
+            got="another unit",
+            remedy="Send the series in Hounsfield units.",
+        )
     intercepts = {image.intercept for image in images}
     if len(intercepts) > 1:
         # A changed intercept is the mark of a lost offset; it shifts HU by a thousand.
@@ -144,7 +154,8 @@ def check_rescale(images: Sequence[CtImage], where: str) -> list[str]:
             got=str(len(intercepts)),
             remedy="Send the original images.",
         )
-    return ["SLOPE_VARIES"] if len({image.slope for image in images}) > 1 else []
+    warnings = ["RESCALE_TYPE"] if "US" in types else []
+    return [*warnings, "SLOPE_VARIES"] if len({image.slope for image in images}) > 1 else warnings
 
 
 class SlicePixelError(Exception):

@@ -118,6 +118,7 @@ def _keys(images: Sequence[CtImage]) -> list[list[Hashable] | None]:
         [image.image_type for image in images],
         [image.kernel for image in images],
         [(image.rows, image.columns) for image in images],
+        [image.frame_uid for image in images],
         _instance_runs(images),
     ]
 

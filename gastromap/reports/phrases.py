@@ -34,7 +34,9 @@ _WARNINGS: Final = {
     "OTHER_SERIES_DAMAGED": "Files of another series are damaged; the series used is whole.",
     "DUPLICATES_DROPPED": "Images were present twice; the copies were dropped.",
     "LOCALIZER_DROPPED": "A localizer in the series was left out.",
-    "ENDS_MISSING": "The numbering suggests that images at an end of the series are missing.",
+    "ENDS_MISSING": "Numbering or neighbouring images suggest that images at an end of the series are missing.",
+    "ORDER_DISAGREES": "The numbers of the images run against their positions; the positions were used.",
+    "OTHER_OBJECTS": "The series holds objects that are no CT images; they were left out.",
     "ROLE_BY_DATE": "Baseline and follow-up were told apart by their dates only.",
     "PATIENT_ID_EMPTY": "The study has no patient ID.",
     "PATIENT_NAME_UNVERIFIED": "The patient names of the files could not be compared.",
@@ -44,8 +46,11 @@ _WARNINGS: Final = {
     "PADDING_MAPPED": "Padding outside the field of view was set to air.",
     "THICKNESS_TAG": "The slice thickness given does not match the slice positions.",
     "SLOPE_VARIES": "The rescale slope varies between slices; each slice was rescaled by its own.",
+    "RESCALE_TYPE": "The images do not say that their values are Hounsfield units.",
     "NO_AIR": "The images hold hardly any air: the Hounsfield scale may be off.",
     "PHASE_ONE_SOURCE": "The portal-venous phase is backed by one source of evidence only.",
+    "KERNEL_SHARP": "The series named was reconstructed with a sharp kernel; the model was trained on soft ones.",
+    "UIDS_DERIVED": "The UIDs of the images are blank and were derived from their content.",
     "SERIES_BY_OPERATOR": "The series was named by the operator; the phase was not decided from evidence.",
 }
 

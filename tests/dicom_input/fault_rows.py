@@ -165,6 +165,34 @@ def _(folder: Path) -> None:
         path.rename(folder / f"z{99 - index}.dcm")
 
 
+@refused("b18 two Frames of Reference, not separable", "ORIENTATION")
+def _(folder: Path) -> None:
+    def other_frame(index: int, item: Dataset) -> None:
+        if index > 9:
+            item.FrameOfReferenceUID = uid("another frame")
+
+    make_series().each(other_frame).write(folder)
+
+
+@handled("b19 two slices with exchanged numbers", "ORDER_DISAGREES")
+def _(folder: Path) -> None:
+    series = make_series()
+    series.slices[4].InstanceNumber, series.slices[7].InstanceNumber = 8, 5
+    series.write(folder)
+
+
+@handled("b20 SliceLocation against the positions", "ORDER_DISAGREES")
+def _(folder: Path) -> None:
+    make_series().each(lambda index, item: setattr(item, "SliceLocation", 500 - abs(index - 9))).write(folder)
+
+
+@handled("b21 a neighbouring image under another series", "ENDS_MISSING")
+def _(folder: Path) -> None:
+    series = make_series(21)
+    series.slices[20].SeriesInstanceUID = uid("astray")
+    series.write(folder)
+
+
 refused("b13 in-plane flip in the middle", "ORIENTATION")(
     lambda folder: (
         make_series()
@@ -235,7 +263,9 @@ def _(folder: Path) -> None:
     _dose_page().write(folder, "dose")
 
 
-handled("c04 dose page inside the series")(lambda folder: mixed(make_series(), _dose_page()).write(folder))
+handled("c04 dose page inside the series", "OTHER_OBJECTS")(
+    lambda folder: mixed(make_series(), _dose_page()).write(folder)
+)
 
 
 @handled("c05 arterial, lung kernel, reformat, thick and thin")
@@ -451,6 +481,11 @@ def _(folder: Path) -> None:
         _patch(path, b"0.78125\\0.78125", b"0,78125\\0,78125")
 
 
+refused("d20 electron density instead of HU", "RESCALE_MISSING")(
+    lambda folder: make_series(RescaleType="ED").write(folder)
+)
+handled("d21 unspecified Rescale Type", "RESCALE_TYPE")(lambda folder: make_series(RescaleType="US").write(folder))
+handled("d22 no Rescale Type")(lambda folder: make_series().remove("RescaleType").write(folder))
 refused("d16 no PixelData in one", "PIXEL_DATA")(
     lambda folder: (
         make_series().each(lambda index, item: delattr(item, "PixelData") if index == 4 else None).write(folder)
@@ -525,6 +560,18 @@ def _(folder: Path) -> None:
     (folder / "loop").symlink_to(folder, target_is_directory=True)
 
 
+@handled("e10 symlink loop", "LINKS_SKIPPED")
+def _(folder: Path) -> None:
+    make_series().write(folder)
+    (folder / "first.dcm").symlink_to(folder / "second.dcm")
+    (folder / "second.dcm").symlink_to(folder / "first.dcm")
+
+
+@refused("e18 folders deeper than the limit", "LIMIT_EXCEEDED")
+def _(folder: Path) -> None:
+    make_series().write(folder.joinpath(*["d"] * 17))
+
+
 @handled("e11 FIFO", "LINKS_SKIPPED")
 def _(folder: Path) -> None:
     make_series().write(folder)
@@ -556,6 +603,26 @@ def _(folder: Path) -> None:
         item.private_block(0x0029, "TEST", create=True).add_new(0x10, "UN", b"\x00\x01" * 40)
     for index, path in enumerate(series.write(folder)):
         os.rename(path, os.fsencode(folder) + "/影像".encode() + b"\xff" + str(index).encode())
+
+
+@handled("e08 DICOMDIR and its neighbours", "FOREIGN_FILES")
+def _(folder: Path) -> None:
+    make_series().write(folder)
+    index = Dataset()
+    index.FileSetID = "TEST"
+    index.SOPClassUID, index.SOPInstanceUID = "1.2.840.10008.1.3.10", uid("index")
+    write_dataset(index, folder / "DICOMDIR")
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(500))
+    (folder / "more.zip").write_bytes(b"PK\x03\x04" + bytes(500))
+
+
+@handled("e17 private elements in implicit VR")
+def _(folder: Path) -> None:
+    series = make_series()
+    for item in series.slices:
+        item.private_block(0x0029, "TEST", create=True).add_new(0x10, "UN", b"\x00\x01" * 40)
+    series.syntax = "1.2.840.10008.1.2"
+    series.write(folder)
 
 
 # --- f: hostile files -----------------------------------------------------------------------------------------------
@@ -605,6 +672,29 @@ def _(folder: Path) -> None:
 refused("f07 two thousand million frames", "LIMIT_EXCEEDED")(
     lambda folder: make_series(NumberOfFrames="2000000000").write(folder)
 )
+
+
+@refused("f08 RLE of 65535 squared", "LIMIT_EXCEEDED")
+def _(folder: Path) -> None:
+    _recoded("1.2.840.10008.1.2.5", folder)
+    path = sorted(folder.iterdir())[3]
+    for tag in (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x11\x00US\x02\x00"):
+        _patch(path, tag + b"\x40\x00", tag + b"\xff\xff")
+
+
+@refused("f09 one element of 600 MB", "LIMIT_EXCEEDED")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[4]
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    size = 600 * 1024**2
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(b"\x29\x00\x10\x10OB\0\0" + struct.pack("<I", size))
+        stream.seek(size, os.SEEK_CUR)  # a hole: nothing is written to the disk
+        stream.write(content[at:])
+
+
 refused("f10 SOP class says CT, item sequence unreadable", "FILE_UNREADABLE")(
     lambda folder: _cut(make_series().write(folder)[4], 300)
 )

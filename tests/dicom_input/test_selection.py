@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_input.series_builder import make_series, uid
-from gastromap.dicom_input import GateSettings, SelectedSeries, load_folder, select_series, study_roles
+from gastromap.dicom_input import GateSettings, NamedStudies, SelectedSeries, load_folder, select_series, study_roles
 from gastromap.errors import Refusal, UsageError
 from gastromap.volume import CtVolume
 
@@ -150,3 +150,43 @@ class TestSettings:
     def test_a_missing_folder_is_an_error_of_usage(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="INPUT_NOT_FOUND"):
             load_folder(tmp_path / "absent", settings=GateSettings())
+
+
+class TestNamedStudies:
+    @pytest.fixture
+    def two(self, tmp_path: Path) -> Path:
+        make_series().write(tmp_path / "a")
+        later = make_series(study="later", StudyDate="20250401", AcquisitionDate="20250401", seed=4)
+        later.write(tmp_path / "b")
+        return tmp_path
+
+    def test_names_that_agree_with_the_dates_need_no_warning(self, two: Path) -> None:
+        selected = select(two, named_studies=NamedStudies(baseline=uid("study"), followup=uid("later")))
+        assert selected.record.study_instance_uid == uid("study")
+        assert "ROLE_BY_DATE" not in selected.warnings
+
+    def test_one_name_gives_the_other_study_the_other_role(self, two: Path) -> None:
+        content = load_folder(two, settings=GateSettings())
+        assert study_roles(content, NamedStudies(followup=uid("later")))[uid("study")] == "baseline"
+
+    def test_names_against_the_dates_are_refused(self, two: Path) -> None:
+        with pytest.raises(Refusal, match=r"STUDY_ROLE_AMBIGUOUS .*roles against dates"):
+            select(two, named_studies=NamedStudies(baseline=uid("later")))
+
+    def test_names_decide_where_the_dates_are_equal(self, tmp_path: Path) -> None:
+        make_series().write(tmp_path / "a")
+        make_series(study="later", seed=4).write(tmp_path / "b")
+        selected = select(tmp_path, named_studies=NamedStudies(baseline=uid("later")))
+        assert selected.record.study_instance_uid == uid("later")
+
+    def test_of_three_studies_the_named_one_is_used(self, two: Path) -> None:
+        make_series(study="third", StudyDate="20250801", AcquisitionDate="20250801", seed=5).write(two / "c")
+        selected = select(two, named_studies=NamedStudies(baseline=uid("later")))
+        assert selected.record.study_instance_uid == uid("later")
+
+    @pytest.mark.parametrize(
+        "named", [NamedStudies(baseline="1.2.3"), NamedStudies(baseline=uid("study"), followup=uid("study"))]
+    )
+    def test_an_unknown_or_doubled_study_is_a_usage_error(self, two: Path, named: NamedStudies) -> None:
+        with pytest.raises(UsageError, match="STUDY_UNKNOWN"):
+            select(two, named_studies=named)
