@@ -160,15 +160,11 @@ def compare_auc(
     difference = float(auc[0] - auc[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if math.isnan(variance):
-        return AucComparison(*map(float, auc), difference, math.nan, math.nan, math.nan, math.nan)
+        return AucComparison(float(auc[0]), float(auc[1]), difference, math.nan, math.nan, math.nan, math.nan)
     # Rounding can leave 1e-20 where two scores order all cases alike.
     error = math.sqrt(variance) if variance > 1e-15 else 0.0
-    if error > 0:
-        z = difference / error
-    else:
-        z = 0.0 if abs(difference) < 1e-12 else math.nan
+    without_error = 0.0 if abs(difference) < 1e-12 else math.nan
+    z = difference / error if error > 0 else without_error
     half = _quantile(level) * error
     p_value = float(2 * norm.sf(abs(z)))
-    return AucComparison(
-        float(auc[0]), float(auc[1]), difference, difference - half, difference + half, z, p_value
-    )
+    return AucComparison(float(auc[0]), float(auc[1]), difference, difference - half, difference + half, z, p_value)

@@ -28,7 +28,7 @@ def _wins_and_pairs(scores: _Array, high: NDArray[np.bool_], low: NDArray[np.boo
     np.cumsum(weights[..., order], axis=-1, out=below[..., 1:])
     drawn = weights[..., high]
     losers = scores[order]
-    first, last = (np.searchsorted(losers, scores[high], side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    first, last = (np.searchsorted(losers, scores[high], side=side) for side in ("left", "right"))
     beaten = np.take(below, first, axis=-1)
     if not np.array_equal(first, last):
         beaten = (beaten + np.take(below, last, axis=-1)) / 2
