@@ -132,7 +132,7 @@ class CandidateFinder:
 
     def volumes(self, images: Sequence[CtImage]) -> list[Candidate]:
         """Split one series into volumes, or return it whole if it is rejected as a whole."""
-        whole = Candidate(tuple(images), self._label(images[0]))
+        whole = Candidate(tuple({image.sop_uid: image for image in images}.values()), self._label(images[0]))
         # A series rejected as a whole need not be separable.
         if self.rejection(whole) in ("derived or secondary", "sharp kernel", "reformat or other purpose"):
             return [whole]

@@ -28,18 +28,17 @@ _log = logging.getLogger(__name__)
 
 ContrastPhase = Literal["plain", "arterial", "portal", "delayed", "unsure"]
 
-_SLICE_MM = 5.0
-#: Slices of about 5 mm in which the aorta must have been followed, and how even it must be.
-_LEAST_AORTA_SLICES = 8
-_MOST_AORTA_SPREAD = 30.0
-_PLAIN_AORTA, _ARTERIAL_AORTA = 75.0, 215.0
+#: Slices and length over which the aorta must have been followed, and how even it must be.
+_LEAST_AORTA_SLICES, _LEAST_AORTA_MM = 6, 36.0
+_MOST_AORTA_SPREAD = 20.0
+#: Without contrast nothing before the spine and no liver is brighter.
+_PLAIN_BRIGHTEST, _PLAIN_LIVER = 80.0, 85.0
+_ARTERIAL_AORTA = 215.0
 _PORTAL_AORTA = (110.0, 195.0)
 _PORTAL_LIVER = 70.0
 #: Liver over aorta: about 0.25 in the arterial, 0.6 to 0.73 in the portal-venous, 0.8 and more in the delayed phase.
 _PORTAL_RATIO = (0.5, 0.79)
 _ARTERIAL_RATIO, _DELAYED_RATIO = 0.38, 0.82
-#: Cortex against medulla: over 70 HU only in the first minute.
-_PORTAL_KIDNEY_CONTRAST = 90.0
 
 
 def phase_of(found: Enhancement) -> ContrastPhase:
@@ -55,12 +54,13 @@ def phase_of(found: Enhancement) -> ContrastPhase:
         ``unsure`` where organs were not found or the values lie between two phases.
     """
     aorta, liver = found.aorta_hu, found.liver_hu
-    uneven = (found.aorta_spread_hu or 0) > _MOST_AORTA_SPREAD
-    if aorta is None or found.aorta_slices < _LEAST_AORTA_SLICES or uneven:
+    short = found.aorta_slices < _LEAST_AORTA_SLICES or found.aorta_mm < _LEAST_AORTA_MM
+    if aorta is None or short:
+        # The liver must be there: at its level the aorta lies where it was looked for.
+        dark = found.prevertebral_hu is not None and found.prevertebral_hu < _PLAIN_BRIGHTEST
+        return "plain" if dark and liver is not None and liver < _PLAIN_LIVER else "unsure"
+    if (found.aorta_spread_hu or 0.0) > _MOST_AORTA_SPREAD:
         return "unsure"
-    if aorta < _PLAIN_AORTA:
-        # A cold aorta beside a bright liver would be a wrong track.
-        return "plain" if liver is None or liver < aorta + 40 else "unsure"
     ratio = None if liver is None else liver / aorta
     if aorta >= _ARTERIAL_AORTA or (ratio is not None and ratio <= _ARTERIAL_RATIO):
         return "arterial" if ratio is None or ratio <= _PORTAL_RATIO[0] else "unsure"
@@ -69,8 +69,7 @@ def phase_of(found: Enhancement) -> ContrastPhase:
     if ratio >= _DELAYED_RATIO:
         return "delayed"
     sound = _PORTAL_AORTA[0] <= aorta <= _PORTAL_AORTA[1] and liver >= _PORTAL_LIVER
-    kidneys = (found.kidney_contrast_hu or 0.0) <= _PORTAL_KIDNEY_CONTRAST
-    return "portal" if sound and kidneys and _PORTAL_RATIO[0] <= ratio <= _PORTAL_RATIO[1] else "unsure"
+    return "portal" if sound and _PORTAL_RATIO[0] <= ratio <= _PORTAL_RATIO[1] else "unsure"
 
 
 def image_voter(settings: GateSettings) -> ImageVote:
@@ -83,22 +82,23 @@ def image_voter(settings: GateSettings) -> ImageVote:
     Returns
     -------
     vote : callable
-        Gets the images of a candidate; slices about 5 mm apart are decoded, the others are not read.
+        Gets the images of a candidate; slices 5 to 10 mm apart are decoded, the others are not read.
     """
 
     def vote(images: Sequence[CtImage]) -> Vote:
         # Imported here: scipy.ndimage takes longer to load than a refusal on headers takes.
+        from gastromap.dicom_input.coarse import look_stride
         from gastromap.dicom_input.enhancement import measure_enhancement
 
         try:
             geometry = plan_geometry(images, settings=settings, where="candidate")
         except Refusal:
             return "no evidence"
-        thin = max(1, int(_SLICE_MM / geometry.step_mm))
-        hu = preview_hu(geometry.images[::thin], settings=settings, where="candidate")
+        stride = look_stride(len(geometry.images), geometry.step_mm)
+        hu = preview_hu(geometry.images[::stride], settings=settings, where="candidate")
         if hu is None:
             return "no evidence"
-        found = measure_enhancement(hu, _affine(geometry, thin))
+        found = measure_enhancement(hu, _affine(geometry, stride))
         phase = phase_of(found)
         _log.info("image vote %s: %s", phase, found)
         return {"portal": "portal", "unsure": "no evidence"}.get(phase, "other")  # type: ignore[return-value]
@@ -111,7 +111,7 @@ def voter_of(settings: GateSettings, given: ImageVote | None = None) -> ImageVot
     return given or (image_voter(settings) if settings.image_vote else None)
 
 
-def _affine(geometry: Geometry, thin: int) -> np.ndarray:
+def _affine(geometry: Geometry, stride: int) -> np.ndarray:
     affine = geometry.affine_lps.copy()
-    affine[:3, 2] *= thin
+    affine[:3, 2] *= stride
     return affine

@@ -102,6 +102,7 @@ class ParsedFile:
     series_uid: str = ""
     transfer_syntax: str = ""
     pixels: PixelElement | None = None
+    meta_differs: bool = False  #: whether the file meta group names another object than the data set
     reason: str = ""  #: of damage: ``empty``, ``nesting``, ``cut``, ``identifiers missing`` or an exception name
 
 
@@ -207,7 +208,11 @@ def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta) 
         series_uid=_uid(header, "SeriesInstanceUID"),
         transfer_syntax=syntax,
         pixels=pixels,
+        meta_differs=any(a and b and a != b for a, b in ((meta.sop_class, sop_class), (meta.sop_uid, sop_uid))),
     )
+    if meta.sop_class == CT_IMAGE and sop_class not in ("", CT_IMAGE):
+        # A file cut or overwritten inside the SOP class would otherwise pass for another kind of object.
+        return _damaged(file, "SOP class against file meta", parsed, meta)
     if sop_class not in ("", CT_IMAGE):
         # A secondary capture without a series UID is bad DICOM, but it is no lost slice.
         return parsed

@@ -7,6 +7,7 @@ of the folder. Counts and sizes are checked here, on ``lstat`` alone.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from dataclasses import dataclass
@@ -42,6 +43,19 @@ class ScannedFolder:
     skipped_links: int  #: links, FIFOs, sockets and devices
 
 
+class _BoundedReader(io.BufferedReader):
+    """A file that is never asked for more bytes than it has.
+
+    The parser asks for as many as an element claims, and the memory for them would be taken before the first is read.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most ``size`` bytes."""
+        if size is not None and size > _HEAD_BYTES:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 def open_regular(path: str) -> BinaryIO:
     """Open a file for reading if it is still a regular file and no link.
 
@@ -64,7 +78,7 @@ def open_regular(path: str) -> BinaryIO:
         os.close(descriptor)
         msg = "not a regular file"
         raise OSError(msg)
-    return os.fdopen(descriptor, "rb")
+    return _BoundedReader(io.FileIO(descriptor, "rb"))
 
 
 def _limit(name: str, maximum: int, value: int) -> Refusal:

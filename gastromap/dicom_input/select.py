@@ -104,6 +104,8 @@ class _Selection:
         uid = geometry.images[0].series_uid
         if uid in self.folder.other_series:
             self.warnings.append("OTHER_OBJECTS")
+        if any(image.parsed.meta_differs for image in geometry.images):
+            self.warnings.append("META_DIFFERS")
         sizes = Counter(image.series_uid for image in study)
         # A whole series next to this one is another scan; a few images there are more likely its lost end.
         strays = [i for i in study if i.series_uid != uid and sizes[i.series_uid] < self.settings.min_slices]

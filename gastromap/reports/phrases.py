@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from gastromap.results import StudyResult
+from gastromap.results import GradCamResult, StudyResult
 
-__all__ = ["KEY_SLICE_ORIGINS", "RESEARCH_USE", "VARIABLES", "VOTES", "stage_label", "warning_sentence"]
+__all__ = [
+    "KEY_SLICE_ORIGINS",
+    "RESEARCH_USE",
+    "VARIABLES",
+    "VOTES",
+    "heat_map_meaning",
+    "heat_map_method",
+    "stage_label",
+    "warning_sentence",
+]
 
 #: Stands on every object, picture and page.
 RESEARCH_USE: Final = "research use, not for diagnosis"
@@ -28,6 +37,13 @@ VARIABLES: Final = {
 
 VOTES: Final = {"portal": "portal-venous", "other": "another phase", "no evidence": "silent"}
 
+#: HiResCAM is less known than the method it refines.
+_CAM_METHODS: Final = {"HiResCAM": "HiResCAM (element-wise Grad-CAM)"}
+_CAM_LAYERS: Final = {
+    f"layer{number}": f"{word} residual stage"
+    for number, word in enumerate(("first", "second", "third", "fourth"), start=1)
+}
+
 _WARNINGS: Final = {
     "FOREIGN_FILES": "The input held files that are no DICOM; they were skipped.",
     "LINKS_SKIPPED": "The input held links; they were not followed.",
@@ -36,6 +52,7 @@ _WARNINGS: Final = {
     "LOCALIZER_DROPPED": "A localizer in the series was left out.",
     "ENDS_MISSING": "Numbering or neighbouring images suggest that images at an end of the series are missing.",
     "ORDER_DISAGREES": "The numbers of the images run against their positions; the positions were used.",
+    "META_DIFFERS": "The file headers name other images than the data in them; the data were used.",
     "OTHER_OBJECTS": "The series holds objects that are no CT images; they were left out.",
     "ROLE_BY_DATE": "Baseline and follow-up were told apart by their dates only.",
     "PATIENT_ID_EMPTY": "The study has no patient ID.",
@@ -63,3 +80,14 @@ def warning_sentence(code: str) -> str:
 def stage_label(result: StudyResult, stage: str) -> str:
     """Return ``cT3``, or ``ycT3`` for a follow-up study: never a plain cT after treatment."""
     return f"{'yc' if result.volume.role == 'followup' else 'c'}{stage}"
+
+
+def heat_map_method(heat_map: GradCamResult) -> str:
+    """Return method and layer: ``HiResCAM (element-wise Grad-CAM), second residual stage``."""
+    method = _CAM_METHODS.get(heat_map.method, heat_map.method)
+    return f"{method}, {_CAM_LAYERS.get(heat_map.layer, heat_map.layer)}"
+
+
+def heat_map_meaning(class_label: str) -> str:
+    """Return what the heat map shows of a class such as ``cT3``, and what it does not."""
+    return f"explanation of class {class_label}, not a lesion outline"

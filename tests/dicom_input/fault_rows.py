@@ -523,6 +523,29 @@ refused("e04b more slices missing than files damaged", "GAP")(
 )
 
 
+@refused("e19 last slice cut inside the SOP class", "FILE_UNREADABLE")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[-1]
+    _cut(path, path.read_bytes().index(b"\x08\x00\x16\x00UI") + 15)
+
+
+@handled("e20 file meta names another SOP Instance UID", "META_DIFFERS")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[4]
+    content = path.read_bytes()
+    at = content.index(b"\x02\x00\x03\x00UI") + 8
+    path.write_bytes(content[: at + 30] + bytes([48 + (content[at + 30] - 47) % 10]) + content[at + 31 :])
+
+
+@refused("e21 an element that claims to be 4 GB long", "FILE_UNREADABLE")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[4]
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    hostile = b"\x29\x00\x10\x10OB\0\0\xf0\xff\xff\xff"
+    path.write_bytes(content[:at] + hostile + content[at:])
+
+
 @handled("e04c damaged file of another series", "OTHER_SERIES_DAMAGED")
 def _(folder: Path) -> None:
     make_series().write(folder)
