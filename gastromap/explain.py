@@ -11,13 +11,40 @@ patients with the shipped weights, the binarised map met the tumour mask with a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["grad_cam", "otsu_mask"]
+if TYPE_CHECKING:
+    from gastromap.models import GTRNet
+
+__all__ = ["LAYER", "METHOD", "explanation", "grad_cam", "otsu_mask"]
+
+#: How and on which maps the application explains; every caption is made from these two.
+METHOD: Final = "HiResCAM"
+LAYER: Final = "layer2"
+
+
+def explanation(early: Tensor, network: GTRNet, *, target: int) -> NDArray[np.float32]:
+    """Explain as the application does: :data:`METHOD` on :data:`LAYER`.
+
+    Parameters
+    ----------
+    early : Tensor, shape (batch, channels, h, w)
+        Maps of the second residual stage, from ``GTRNet.early_maps``.
+    network : GTRNet
+    target : int
+        Class to explain.
+
+    Returns
+    -------
+    array, shape (batch, h, w), 0 to 1
+        As :func:`grad_cam`.
+    """
+    return grad_cam(early, network.head_from_early, target=target, elementwise=True)
 
 
 def grad_cam(

@@ -171,11 +171,12 @@ def _build(result: StudyResult, context: ObjectContext) -> tuple[list[WrittenFil
     from gastromap.reports.content import report_content
     from gastromap.reports.html import render_html
     from gastromap.reports.pdf import render_pdf
-    from gastromap.reports.phrases import stage_label
+    from gastromap.reports.phrases import heat_map_meaning, heat_map_method, stage_label
     from gastromap.reports.pictures import draw_pictures
 
     source = result.volume.sources[result.key_slice.index]
-    pictures = draw_pictures(result, class_label=stage_label(result, result.grad_cam.stage))
+    class_label = stage_label(result, result.grad_cam.stage)
+    pictures = draw_pictures(result, class_label=class_label)
     key_png, overlay_png = pictures.png("key_slice"), pictures.png("grad_cam")
     content = report_content(result)
     pdf = render_pdf(content, pictures)
@@ -194,7 +195,8 @@ def _build(result: StudyResult, context: ObjectContext) -> tuple[list[WrittenFil
             context,
             source=source,
             series_number=OVERLAY_SERIES_NUMBER,
-            description="Grad-CAM",
+            description=result.grad_cam.method,
+            derivation=f"{heat_map_method(result.grad_cam)}: {heat_map_meaning(class_label)}",
             orientation=pictures.orientation,
         ),
         f"{DICOM}/report.dcm": build_encapsulated_pdf(pdf, context, source=source),

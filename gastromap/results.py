@@ -96,12 +96,13 @@ class StageResult:
 
 @dataclass(frozen=True)
 class GradCamResult:
-    """Grad-CAM on the grid of the key slice: an explanation, never a lesion outline."""
+    """Class activation map on the grid of the key slice: an explanation, never a lesion outline."""
 
     stage: str
     heatmap: NDArray[np.float32] = field(repr=False)  #: shape (rows, columns), 0 to 1
     index: int  #: slice index into the volume
-    layer: str
+    method: Literal["Grad-CAM", "HiResCAM"]
+    layer: str  #: of the network, whose maps were weighted: ``layer1`` … ``layer4``
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gastromap import nomogram
 from gastromap.bundle import Bundle
-from gastromap.explain import grad_cam
+from gastromap.explain import LAYER, METHOD, explanation
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreparedSlice, SlicePreprocessing
 from gastromap.results import (
@@ -155,17 +155,18 @@ class TStager:
         )
 
     def explain(self, inference: Inference, stage: str) -> GradCamResult:
-        """Grad-CAM of the key slice for ``stage`` on the grid of the CT slice."""
+        """Class activation map of the key slice for ``stage`` on the grid of the CT slice."""
         case = inference.case
         # Feature maps made in inference mode cannot enter autograd; a copy can.
         maps = inference.maps[case.key : case.key + 1].clone()
         target = self.bundle.labels.index(stage)
-        small = grad_cam(maps, self._network.head_from_early, target=target, elementwise=True)[0]
+        small = explanation(maps, self._network, target=target)[0]
         return GradCamResult(
             stage=stage,
             heatmap=case.slices[case.key].to_slice(small),
             index=case.key_slice.index,
-            layer="layer2 (HiResCAM)",
+            method=METHOD,
+            layer=LAYER,
         )
 
     def nomogram(self, stage: StageResult, clinical: ClinicalVariables) -> NomogramResult | NomogramOmitted:

@@ -9,7 +9,7 @@ import torch
 from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from gastromap.explain import grad_cam, otsu_mask
+from gastromap.explain import LAYER, METHOD, explanation, grad_cam, otsu_mask
 from gastromap.models import GTRNet
 
 
@@ -38,12 +38,15 @@ class TestAgainstPytorchGradCam:
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
     @pytest.mark.parametrize("target", [0, 3])
-    def test_the_map_of_the_application_equals_the_librarys_hirescam(self, network, image, target) -> None:
+    def test_the_map_of_the_application_equals_the_librarys_of_the_named_method_and_layer(
+        self, network, image, target
+    ) -> None:
         with torch.inference_mode():
             maps = network.early_maps(image).clone()
-        small = grad_cam(maps.clone(), network.head_from_early, target=target, elementwise=True)[0]
+        small = explanation(maps.clone(), network, target=target)[0]
         ours = cv2.resize(small, (224, 224))
-        library = HiResCAM(model=network, target_layers=[network.layer2[-1]])
+        method = {"HiResCAM": HiResCAM, "Grad-CAM": GradCAM}[METHOD]
+        library = method(model=network, target_layers=[getattr(network, LAYER)[-1]])
         theirs = library(input_tensor=image, targets=[ClassifierOutputTarget(target)])[0]
         ours = (ours - ours.min()) / (1e-7 + ours.max() - ours.min())
         np.testing.assert_allclose(ours, theirs, atol=1e-4)

@@ -87,6 +87,11 @@ class TestExplanation:
         assert result.heatmap.max() <= 1
         assert result.index == 2
 
+    def test_it_names_the_method_and_the_layer_it_used(self, stager, volume) -> None:
+        inference = stager.infer(stager.prepare(volume, key(volume, 2)))
+        result = stager.explain(inference, "T2")
+        assert (result.method, result.layer) == ("HiResCAM", "layer2")
+
 
 class TestNomogram:
     def test_all_variables_give_a_nomogram(self, stager, volume) -> None:

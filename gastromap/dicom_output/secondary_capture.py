@@ -1,4 +1,4 @@
-"""Secondary captures of the key slice and of Grad-CAM: what a plain PACS can draw."""
+"""Secondary captures of the key slice and of the heat map: what a plain PACS can draw."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def build_secondary_capture(
     source: SliceSource,
     series_number: int,
     description: str,
+    derivation: str = "",
     orientation: tuple[str, str],
 ) -> Dataset:
     """Build a true-colour secondary capture of one picture.
@@ -39,6 +40,8 @@ def build_secondary_capture(
         Fixed number of this kind of object.
     description : str
         What the picture shows, for SeriesDescription.
+    derivation : str
+        How it was computed from the slice, for DerivationDescription; ASCII.
     orientation : tuple of str
         Patient direction of the picture's rows and columns, for example ``("L", "P")``.
 
@@ -59,6 +62,8 @@ def build_secondary_capture(
     image.ConversionType = "WSD"
     # General Image, General Reference
     image.ImageType = ["DERIVED", "SECONDARY"]
+    if derivation:
+        image.DerivationDescription = derivation
     image.PatientOrientation = list(orientation)
     image.BurnedInAnnotation = "YES"
     image.SourceImageSequence = [source_reference(source, purpose=True)]

@@ -27,7 +27,7 @@ from gastromap.dicom_output.codes import (
     C,
     CodedEntry,
 )
-from gastromap.reports.phrases import RESEARCH_USE, stage_label
+from gastromap.reports.phrases import RESEARCH_USE, heat_map_method, stage_label
 from gastromap.results import StudyResult
 from gastromap.volume import CtVolume
 
@@ -107,6 +107,7 @@ def _groups(result: StudyResult, context: ObjectContext) -> list[Any]:
                 f"input phase {result.volume.series.phase}",
                 "staging system AJCC 8",
                 f"calibration {stage.confidence.calibration or 'none'}",
+                f"explanation {heat_map_method(result.grad_cam)}",
                 f"trained on {model.trained_on}",
                 RESEARCH_USE,
             )

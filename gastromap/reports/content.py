@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gastromap.reports.patient import patient_rows
-from gastromap.reports.phrases import KEY_SLICE_ORIGINS, RESEARCH_USE, VARIABLES, VOTES, stage_label, warning_sentence
+from gastromap.reports.phrases import (
+    KEY_SLICE_ORIGINS,
+    RESEARCH_USE,
+    VARIABLES,
+    VOTES,
+    heat_map_meaning,
+    heat_map_method,
+    stage_label,
+    warning_sentence,
+)
 from gastromap.results import NomogramOmitted, NomogramResult, StudyResult
 
 __all__ = ["Bar", "ReportContent", "report_content", "set_in_words"]
@@ -48,7 +57,8 @@ class ReportContent:
     nomogram_total: str
     nomogram_probabilities: str
     key_slice_rows: tuple[tuple[str, str], ...]
-    heat_map_note: str
+    heat_map_method: str
+    heat_map_meaning: str
     model_rows: tuple[tuple[str, str], ...]
     notice: str
     series_rows: tuple[tuple[str, str], ...]
@@ -172,7 +182,8 @@ def report_content(result: StudyResult) -> ReportContent:
         rad_score="" if stage.rad_score is None else f"{stage.rad_score:+.2f} SD".replace("-", "−"),
         **_nomogram(result.nomogram, result),  # type: ignore[arg-type]
         key_slice_rows=_key_slice_rows(result),
-        heat_map_note=f"Explanation of class {stage_label(result, result.grad_cam.stage)}, not a lesion outline",
+        heat_map_method=heat_map_method(result.grad_cam),
+        heat_map_meaning=heat_map_meaning(stage_label(result, result.grad_cam.stage)),
         model_rows=(
             ("Model", f"{model.name} {model.version} ({model.network})"),
             ("Weights", f"SHA-256 {model.weights_sha256[:16]}…"),

@@ -160,6 +160,7 @@ def result_as_json(result: StudyResult, *, files: tuple[WrittenFile, ...] = ()) 
         "grad_cam": {
             "stage": result.grad_cam.stage,
             "index": result.grad_cam.index,
+            "method": result.grad_cam.method,
             "layer": result.grad_cam.layer,
             "meaning": "Explanation of the class, not a lesion outline.",
         },

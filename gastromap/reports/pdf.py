@@ -116,8 +116,8 @@ class _Page:
             self.canvas.drawImage(_reader(pixels), x + (_COLUMN - width) / 2, top - height, width, height)
         y = top - height - 10
         self.text.line(_LEFT, y, "Key slice, the slice the network read", 8.5, ink=_INK)
-        self.text.line(_MIDDLE, y, f"Grad-CAM. {self.content.heat_map_note}", 8.5, ink=_INK)
-        return y - 8
+        caption = f"{self.content.heat_map_method}: {self.content.heat_map_meaning}"
+        return self.text.paragraph(_MIDDLE, y, caption, 8.5, _COLUMN, ink=_INK, lines=2) + 2
 
     def heading(self, x: float, y: float, text: str) -> float:
         return self.text.paragraph(x, y, text, 10, _COLUMN, bold=True, ink=_INK, lines=1) - 1
@@ -192,7 +192,7 @@ def render_pdf(content: ReportContent, pictures: Pictures) -> bytes:
     content : ReportContent
         The texts; what does not fit on the page ends in an ellipsis or names the HTML report.
     pictures : Pictures
-        Key slice and Grad-CAM.
+        Key slice, plain and with the heat map.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Pictures of the key slice, plain and with Grad-CAM, in radiological convention.
+"""Pictures of the key slice, plain and with the heat map, in radiological convention.
 
 Radiological convention: the patient's right is at the left edge, anterior at the top. The pixels are turned by the
 affine, not by what the scanner usually does, so that a prone or feet-first series is shown right too.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gastromap.reports.phrases import RESEARCH_USE
+from gastromap.reports.phrases import RESEARCH_USE, heat_map_meaning, heat_map_method
 from gastromap.results import StudyResult
 from gastromap.volume import CtVolume
 
@@ -22,7 +22,7 @@ __all__ = ["WINDOW_LEVEL", "WINDOW_WIDTH", "DisplayPlan", "Pictures", "draw_pict
 WINDOW_LEVEL, WINDOW_WIDTH = 50.0, 350.0
 _LONG_SIDE = 720  #: pixels of the longer side of the slice
 _SHORTEST = 600  #: pixels that the text needs in width
-_STRIP = 70  #: pixels below the slice, for text that must not cover anatomy
+_STRIP = 96  #: pixels below the slice, for text that must not cover anatomy
 _WHITE, _GREY, _AMBER = (255, 255, 255), (190, 190, 190), (255, 205, 110)
 #: Heat colours: dark to light, so that the order survives in grey print; alpha rises with the value.
 _ANCHORS = np.array([[45, 10, 90], [165, 30, 110], [240, 110, 45], [255, 240, 130]], dtype=float)
@@ -177,7 +177,7 @@ def _colour_bar(draw: ImageDraw.ImageDraw, *, right: int, top: int) -> None:
     draw.text((right - 36, top + height / 2), "high", anchor="lm", font=_font(17), fill=_GREY)
 
 
-def _framed(pixels: NDArray[np.uint8], plan: DisplayPlan, line: str, *, bar: bool) -> NDArray[np.uint8]:
+def _framed(pixels: NDArray[np.uint8], plan: DisplayPlan, lines: tuple[str, str], *, bar: bool) -> NDArray[np.uint8]:
     width, height = max(plan.size[0], _SHORTEST), plan.size[1]
     picture = Image.fromarray(pixels)
     _annotate(ImageDraw.Draw(picture), plan)
@@ -186,14 +186,15 @@ def _framed(pixels: NDArray[np.uint8], plan: DisplayPlan, line: str, *, bar: boo
     draw = ImageDraw.Draw(canvas)
     notice = f"GastroMAP: {RESEARCH_USE}"
     draw.text((12, height + 20), notice, anchor="lm", font=_font(21), fill=_AMBER)
-    draw.text((12, height + 50), line, anchor="lm", font=_font(19), fill=_WHITE)
+    for y, line in zip((49, 76), lines, strict=True):
+        draw.text((12, height + y), line, anchor="lm", font=_font(19), fill=_WHITE)
     if bar:
         _colour_bar(draw, right=width - 12, top=height + 12)
     return np.asarray(canvas, dtype=np.uint8)
 
 
 def draw_pictures(result: StudyResult, *, class_label: str) -> Pictures:
-    """Draw the key slice and Grad-CAM on it.
+    """Draw the key slice and the heat map on it.
 
     Parameters
     ----------
@@ -214,9 +215,9 @@ def draw_pictures(result: StudyResult, *, class_label: str) -> Pictures:
     position = f"slice {result.key_slice.index_from_feet} from the feet, z {result.key_slice.position_mm:.1f} mm"
     window = f"window {WINDOW_LEVEL:.0f}/{WINDOW_WIDTH:.0f} HU"
     return Pictures(
-        key_slice=_framed(plain, plan, f"{position}, {window}", bar=False),
+        key_slice=_framed(plain, plan, (position, window), bar=False),
         grad_cam=_framed(
-            _blend(grey, heat), plan, f"explanation of class {class_label}, not a lesion outline", bar=True
+            _blend(grey, heat), plan, (heat_map_method(result.grad_cam), heat_map_meaning(class_label)), bar=True
         ),
         orientation=(plan.right, plan.down),
     )

@@ -16,7 +16,7 @@ from gastromap.calibration import Calibration, Vote, vote
 from gastromap.evaluation.metrics import dice
 from gastromap.evaluation.report import evaluate_predictions
 from gastromap.evaluation.stages import STAGES
-from gastromap.explain import grad_cam, otsu_mask
+from gastromap.explain import explanation, otsu_mask
 from gastromap.preprocessing import SlicePreprocessing
 from gastromap.staging import best_device
 from gastromap.training.datalist import read_datalist
@@ -106,7 +106,7 @@ def _overlap(output: RecordOutput, network: Any, stage: int, device: torch.devic
     """Dice of the tumour with the binarised map, and with a centred disc of the same area."""
     assert output.mask is not None  # noqa: S101
     maps = output.maps[output.key : output.key + 1].clone().to(device)
-    small = grad_cam(maps, network.head_from_early, target=stage, elementwise=True)[0]
+    small = explanation(maps, network, target=stage)[0]
     heatmap = output.prepared.to_slice(small)
     marked = otsu_mask(heatmap)
     size = output.prepared.tensor.shape[-1]

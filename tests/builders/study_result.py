@@ -206,7 +206,7 @@ def make_study_result(
             ),
             device="cpu",
         ),
-        grad_cam=GradCamResult(stage=stage, heatmap=heatmap, index=key, layer="layer4"),
+        grad_cam=GradCamResult(stage=stage, heatmap=heatmap, index=key, method="HiResCAM", layer="layer2"),
         nomogram=make_nomogram() if nomogram is None else nomogram,
         run=RunRecord(
             run_id=run_id,

@@ -166,6 +166,10 @@ class TestStructuredReport:
         }
         assert uids == {part.sop_instance_uid for part in result.stage.slices}
 
+    def test_the_algorithm_names_the_method_of_the_explanation(self, written):
+        text = (written[1] / "dicom" / "sr.dcm").read_bytes()
+        assert b"explanation HiResCAM (element-wise Grad-CAM), second residual stage" in text
+
     def test_the_size_stays_small(self, written):
         assert (written[1] / "dicom" / "sr.dcm").stat().st_size < 60_000
 
@@ -177,6 +181,15 @@ class TestPictures:
         item = pydicom.dcmread(folder / "dicom" / f"{dicom}.dcm")
         assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / f"{png}.png")))
         assert list(item.PatientOrientation) == ["L", "P"]
+
+    def test_the_overlay_says_how_it_was_made_and_what_it_is_not(self, written):
+        _, folder = written
+        overlay, key = (pydicom.dcmread(folder / "dicom" / f"{name}.dcm") for name in ("overlay", "key"))
+        assert overlay.SeriesDescription == "GastroMAP HiResCAM, research use, not for diagnosis"
+        assert overlay.DerivationDescription == (
+            "HiResCAM (element-wise Grad-CAM), second residual stage: explanation of class cT3, not a lesion outline"
+        )
+        assert "DerivationDescription" not in key
 
     def test_the_capture_refers_to_the_key_slice(self, written):
         result, folder = written

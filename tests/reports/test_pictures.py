@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders.study_result import make_study_result, make_volume
@@ -75,7 +77,7 @@ class TestBurntInText:
         pictures = draw_pictures(make_study_result(), class_label="cT3")
         assert pictures.key_slice.shape == pictures.grad_cam.shape
         for pixels in (pictures.key_slice, pictures.grad_cam):
-            strip = pixels[-70:, :500].astype(int)
+            strip = pixels[-96:, :500].astype(int)
             assert ((strip[..., 0] - strip[..., 2]) > 80).sum() > 300
 
     def test_the_text_below_the_slice_names_the_class(self):
@@ -83,8 +85,21 @@ class TestBurntInText:
         assert (one.grad_cam[-35:] != other.grad_cam[-35:]).any()
         assert (one.grad_cam[:-35] == other.grad_cam[:-35]).all()
 
+    def test_the_text_below_the_slice_names_the_method(self):
+        result = make_study_result()
+        other = replace(result, grad_cam=replace(result.grad_cam, method="Grad-CAM", layer="layer4"))
+        one, two = (draw_pictures(item, class_label="cT3").grad_cam for item in (result, other))
+        assert (one[-60:-35] != two[-60:-35]).any()
+        assert (one[:-60] == two[:-60]).all()
+        assert (one[-35:] == two[-35:]).all()
+
+    def test_no_line_of_text_reaches_the_edge_of_the_narrowest_picture(self):
+        pictures = draw_pictures(make_study_result(), class_label="ycT4")
+        for pixels in (pictures.key_slice, pictures.grad_cam):
+            assert pixels[-60:, 590:].max() == 0
+
     def test_no_heat_leaves_the_anatomy_untouched(self):
         result = make_study_result()
         result.grad_cam.heatmap[:] = 0.1
         pictures = draw_pictures(result, class_label="cT3")
-        assert (pictures.grad_cam[:-70] == pictures.key_slice[:-70]).all()
+        assert (pictures.grad_cam[:-96] == pictures.key_slice[:-96]).all()

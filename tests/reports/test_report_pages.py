@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -53,6 +54,19 @@ class TestTenSeconds:
         assert "Not confidently staged" in text
         assert "The slices disagree: 2 of 3 vote for T3." in text
         assert "2 of 3 slices vote for cT3" in text
+
+    @pytest.mark.parametrize(
+        ("method", "layer", "caption"),
+        [
+            ("HiResCAM", "layer2", "HiResCAM (element-wise Grad-CAM), second residual stage"),
+            ("Grad-CAM", "layer4", "Grad-CAM, fourth residual stage"),
+        ],
+    )
+    def test_the_caption_of_the_heat_map_names_method_and_layer(self, read, method, layer, caption):
+        result = make_study_result()
+        text = read(replace(result, grad_cam=replace(result.grad_cam, method=method, layer=layer)))
+        assert caption in text
+        assert "explanation of class cT3, not a lesion outline" in text
 
     def test_the_training_notice_is_printed(self, read):
         assert NOTICE in read(make_study_result())
