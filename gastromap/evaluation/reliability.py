@@ -17,11 +17,15 @@ __all__ = [
     "SmoothCalibration",
     "calibration_bins",
     "calibration_line",
+    "confidence_bins",
     "hosmer_lemeshow",
     "smooth_calibration",
 ]
 
 _Array = NDArray[np.float64]
+
+#: Share of the cases that shape the smooth curve at each place.
+_SPAN = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,14 @@ class SmoothCalibration:
 
 
 def _groups(probabilities: _Array, groups: int) -> NDArray[np.int64]:
-    """Group of each case between quantiles, closed on the right; fewer groups where probabilities are equal."""
+    """Group of each case: between quantiles, closed on the right; few distinct probabilities are a group each."""
+    values, where = np.unique(probabilities, return_inverse=True)
+    if len(values) <= groups:
+        return np.asarray(where, dtype=np.int64)
     edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, groups + 1)))
-    return np.asarray(np.searchsorted(edges[1:-1], probabilities, side="left"), dtype=np.int64)
+    place = np.searchsorted(edges[1:-1], probabilities, side="left")
+    # With few cases nothing may lie between two interpolated quantiles.
+    return np.asarray(np.unique(place, return_inverse=True)[1], dtype=np.int64)
 
 
 def hosmer_lemeshow(probabilities: ArrayLike, positive: ArrayLike, *, groups: int = 10) -> HosmerLemeshow:
@@ -90,8 +99,8 @@ def hosmer_lemeshow(probabilities: ArrayLike, positive: ArrayLike, *, groups: in
 
     Notes
     -----
-    Grouped as ``hoslem.test`` of R's ResourceSelection. Nearly every model fails it in a large cohort and none in a
-    small one: read the curve.
+    Grouped as ``hoslem.test`` of R's ResourceSelection where there are more distinct probabilities than groups.
+    Nearly every model fails it in a large cohort and none in a small one: read the curve.
     """
     from scipy.stats import chi2
 
@@ -203,8 +212,53 @@ def smooth_calibration(probabilities: ArrayLike, positive: ArrayLike) -> SmoothC
     from statsmodels.nonparametric.smoothers_lowess import lowess
 
     p, truth = np.asarray(probabilities, dtype=float), np.asarray(positive, dtype=float)
-    curve = lowess(truth, p, frac=2 / 3, it=0, delta=0.01 * float(np.ptp(p)))
-    x, where = np.unique(curve[:, 0], return_inverse=True)
-    y = np.bincount(where, curve[:, 1]) / np.bincount(where)
+    x, where = np.unique(p, return_inverse=True)
+    count = np.bincount(where)
+    same = np.bincount(where, truth) / count
+    # Where all neighbours have one probability there is no local line and their mean is the fit, as in R;
+    # statsmodels gives one of the outcomes, and interpolates from it.
+    crowded = count >= int(_SPAN * len(p))
+    delta = 0.0 if crowded.any() else 0.01 * float(np.ptp(p))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fitted = lowess(truth, p, frac=_SPAN, it=0, delta=delta, return_sorted=False)
+    y = np.bincount(where, fitted) / count
+    y = np.where(crowded | ~np.isfinite(y), same, y)
     error = np.abs(np.interp(p, x, y) - p)
     return SmoothCalibration(x, y, float(error.mean()), float(np.quantile(error, 0.9)), float(error.max()))
+
+
+def confidence_bins(
+    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
+) -> list[dict[str, float | int | None]]:
+    """Bins behind :func:`gastromap.evaluation.metrics.calibration_error`: where the highest probability lies.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, n_stages)
+    labels : array of int, shape (n,)
+    bins : int
+        Of equal width over 0 to 1, closed on the right.
+
+    Returns
+    -------
+    list of dict
+        ``low``, ``high``, ``count``, ``confidence`` (mean highest probability) and ``right`` (share); the last two
+        are None in an empty bin.
+    """
+    values, truth = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    highest, right = values.max(axis=1), values.argmax(axis=1) == truth
+    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
+    result: list[dict[str, float | int | None]] = []
+    for k in range(bins):
+        inside = place == k
+        count = int(inside.sum())
+        result.append(
+            {
+                "low": k / bins,
+                "high": (k + 1) / bins,
+                "count": count,
+                "confidence": float(highest[inside].mean()) if count else None,
+                "right": float(right[inside].mean()) if count else None,
+            }
+        )
+    return result
