@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: Options, start: float) -> None:
     _quiet(options.log_level)
     from gastromap.bundle import Bundle
-    from gastromap.dicom_input.parser_process import start_parser
+    from gastromap.dicom_input.child_process import start_child
     from gastromap.output import prepare_output
     from gastromap.run_record import Stopwatch
 
@@ -70,7 +70,7 @@ def _run(options: Options, start: float) -> None:
     output = prepare_output(options.output)
     if options.settings.parse_in_child:
         # Its imports run beside ours on the second core.
-        start_parser()
+        start_child()
     try:
         watch = Stopwatch(config=options.config)
         with watch.stage("import"), _collector_paused():

@@ -48,6 +48,9 @@ class CandidateFinder:
     def _label(self, image: CtImage) -> str:
         return f"{self.role} {self.folder.labels.series(image.series_number, image.series_uid)}"
 
+    def _digest(self, image: CtImage) -> str:
+        return stored_digest(image, settings=self.settings)
+
     def _unique(self, images: Sequence[CtImage]) -> list[CtImage]:
         """Keep each SOP Instance UID once; two contents under one are a fault of the sender."""
         groups: dict[str, list[CtImage]] = defaultdict(list)
@@ -57,7 +60,7 @@ class CandidateFinder:
         for group in groups.values():
             if len(group) > 1:
                 self.warnings.append("DUPLICATES_DROPPED")
-                contents = {(image.series_uid, str(image.position_mm), stored_digest(image)) for image in group}
+                contents = {(image.series_uid, str(image.position_mm), self._digest(image)) for image in group}
                 conflicts += len(contents) > 1
         if conflicts:
             raise Refusal(
@@ -73,7 +76,7 @@ class CandidateFinder:
         """Split one series into volumes, without judging them."""
         split = split_series(
             self._unique(images),
-            digest=stored_digest,
+            digest=self._digest,
             where=self._label(images[0]),
             max_axial_degrees=self.settings.max_axial_degrees,
         )

@@ -1,7 +1,8 @@
 """Stored pixel values of one image: exact for every transfer syntax on the allow-list, else refused by name.
 
 Lengths are checked against the file before anything is decoded, because pydicom accepts an element that claims more
-bytes than there are. Native pixels are read straight into an array; compressed ones go through pydicom's decoders.
+bytes than there are. Native pixels are read straight into an array; compressed ones go through pydicom's decoders in a
+child process, because a decoder can abort on damaged data instead of raising.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.dicom_input.child_process import ChildFailedError, borrowed_child
 from gastromap.dicom_input.image import CtImage
+from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.scan import open_regular
 from gastromap.errors import Refusal
 
-__all__ = ["PixelError", "check_format", "is_lossy", "stored_digest", "stored_values"]
+__all__ = [
+    "PixelError",
+    "check_format",
+    "decode_compressed",
+    "has_fill_behind",
+    "is_lossy",
+    "stored_digest",
+    "stored_values",
+]
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN)
@@ -37,6 +48,7 @@ _NAMES = {
     "1.2.840.10008.1.2.4.53": "JPEG spectral selection",
     "1.2.840.10008.1.2.4.55": "JPEG full progression",
 }
+_MOST_TAIL = 4096
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 
@@ -143,7 +155,21 @@ def _check_fragments(value: bytes) -> None:
         raise PixelError(msg)
 
 
-def _compressed(image: CtImage) -> NDArray[np.uint16]:
+def decode_compressed(image: CtImage) -> NDArray[np.uint16]:
+    """Decode compressed pixels in this process, which a damaged file can abort.
+
+    Parameters
+    ----------
+    image : CtImage
+
+    Returns
+    -------
+    values : array, shape (rows, columns), uint16
+
+    Raises
+    ------
+    PixelError
+    """
     pixels = image.parsed.pixels
     if pixels is None:
         msg = "missing"
@@ -170,13 +196,62 @@ def _compressed(image: CtImage) -> NDArray[np.uint16]:
     return values.astype(values.dtype.newbyteorder("<"), copy=False).view("<u2")
 
 
-def stored_values(image: CtImage) -> NDArray[np.uint16]:
+def has_fill_behind(image: CtImage) -> bool:
+    """Say whether zeros follow the pixels; bytes that were inserted before would have pushed them there.
+
+    Parameters
+    ----------
+    image : CtImage
+
+    Returns
+    -------
+    fill : bool
+        False if nothing follows, or an element of a later group.
+
+    Raises
+    ------
+    PixelError
+        If what follows is neither: the pixels have slipped.
+    """
+    pixels, size = image.parsed.pixels, image.parsed.file.size
+    if pixels is None or pixels.encapsulated or pixels.offset + pixels.length >= size:
+        return False
+    with open_regular(image.parsed.file.path) as stream:
+        stream.seek(pixels.offset + pixels.length)
+        tail = stream.read(_MOST_TAIL)
+    if not tail.strip(b"\0"):
+        return True
+    group, element = struct.unpack(">HH" if _is_big(image) else "<HH", tail[:4].ljust(4, b"\0"))
+    if (group, element) <= (0x7FE0, 0x0010):
+        msg = "more behind them that is no element"
+        raise PixelError(msg)
+    return False
+
+
+def _decoded_by_child(image: CtImage, settings: GateSettings) -> NDArray[np.uint16]:
+    file = image.parsed.file
+    try:
+        with borrowed_child() as child:
+            child.ask({"decode": (file.path, file.size)}, settings=settings)
+            kind, _, rest = child.line().partition(" ")
+            content = child.content(int(rest)) if kind == "pixels" else b""
+    except ChildFailedError as failure:
+        msg = f"pixels that cannot be decoded ({failure.reason})"
+        raise PixelError(msg) from None
+    if kind != "pixels" or len(content) != 2 * (image.rows or 0) * (image.columns or 0):
+        raise PixelError(rest if kind == "fault" else "pixels of another size")
+    return np.frombuffer(content, "<u2").reshape(image.rows or 0, image.columns or 0)
+
+
+def stored_values(image: CtImage, *, settings: GateSettings) -> NDArray[np.uint16]:
     """Read and decode the pixels of an image.
 
     Parameters
     ----------
     image : CtImage
         That passed ``check_format``.
+    settings : GateSettings
+        Says whether compressed pixels are decoded in a child process, and its limits.
 
     Returns
     -------
@@ -188,17 +263,20 @@ def stored_values(image: CtImage) -> NDArray[np.uint16]:
     PixelError
     """
     try:
-        return _native(image) if image.parsed.transfer_syntax in _NATIVE else _compressed(image)
+        if image.parsed.transfer_syntax in _NATIVE:
+            return _native(image)
+        return _decoded_by_child(image, settings) if settings.parse_in_child else decode_compressed(image)
     except OSError as error:
         raise PixelError(type(error).__name__) from None
 
 
-def stored_digest(image: CtImage) -> str:
+def stored_digest(image: CtImage, *, settings: GateSettings) -> str:
     """Return the hash of the stored values, equal for all lossless transfer syntaxes.
 
     Parameters
     ----------
     image : CtImage
+    settings : GateSettings
 
     Returns
     -------
@@ -206,6 +284,6 @@ def stored_digest(image: CtImage) -> str:
         If the pixels cannot be read, a value that equals no other.
     """
     try:
-        return hashlib.sha256(np.ascontiguousarray(stored_values(image)).data).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(stored_values(image, settings=settings)).data).hexdigest()
     except PixelError:
         return f"unreadable {image.parsed.file.content.hex()}"

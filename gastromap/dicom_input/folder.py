@@ -10,15 +10,15 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gastromap.dicom_input.guarded_parse import parse_files
 from gastromap.dicom_input.image import CtImage, ct_image
 from gastromap.dicom_input.labels import Labels, quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
-from gastromap.dicom_input.parse import CT_IMAGE, ParsedFile, parse_file
-from gastromap.dicom_input.parser_process import ParserFailedError, passed_files
+from gastromap.dicom_input.parse import CT_IMAGE, ParsedFile
 from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_input.scan import ScannedFolder, scan_folder
 from gastromap.errors import Refusal
@@ -220,28 +220,11 @@ def parse_folder(folder: Path, *, settings: GateSettings, label_key: bytes | Non
     scanned = scan_folder(folder, settings=settings)
     labels = Labels(label_key)
     with quiet_pydicom():
-        files = tuple(_parsed(scanned, settings, labels))
+        files = tuple(parse_files(scanned.files, settings=settings, labels=labels))
         _check_any_dicom(files, scanned)
     counts = sorted(Counter(file.kind for file in files).items())
     _log.info("%s; %d links skipped", ", ".join(f"{kind} {count}" for kind, count in counts), scanned.skipped_links)
     return ParsedFolder(scanned, files, labels)
-
-
-def _parsed(scanned: ScannedFolder, settings: GateSettings, labels: Labels) -> Iterator[ParsedFile]:
-    """Parse the files, each after the child process has survived it."""
-    order = passed_files(scanned.files, settings=settings) if settings.parse_in_child else range(len(scanned.files))
-    try:
-        for position in order:
-            yield parse_file(scanned.files[position], settings=settings)
-    except ParserFailedError as failure:
-        file = scanned.files[failure.position]
-        raise Refusal(
-            "LIMIT_EXCEEDED",
-            where=labels.file(file.index, file.content),
-            expected=failure.expected,
-            got=failure.got,
-            remedy="Split the input or raise the limit in the configuration.",
-        ) from None
 
 
 def folder_content(parsed: ParsedFolder, *, settings: GateSettings, warnings: Sequence[str] = ()) -> DicomFolder:

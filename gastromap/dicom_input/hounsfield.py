@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gastromap.dicom_input.decode import check_format, is_lossy
+from gastromap.dicom_input.decode import PixelError, check_format, has_fill_behind, is_lossy
 from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
@@ -45,20 +45,33 @@ def _check_content(slices: Sequence[DecodedSlice], images: Sequence[CtImage], wh
         )
 
 
+def _pixel_refusal(selected: SelectedSeries, image: CtImage, reason: str) -> Refusal:
+    file = image.parsed.file
+    return Refusal(
+        "PIXEL_DATA",
+        where=selected.labels.file(file.index, file.content),
+        expected=f"{(image.rows or 0) * (image.columns or 0) * 2} bytes of pixels",
+        got=reason,
+        remedy="Send the image again.",
+    )
+
+
 def _decode(selected: SelectedSeries, settings: GateSettings) -> tuple[NDArray[np.float32], list[DecodedSlice]]:
-    images = selected.images
     try:
-        return decode_slices(images, threads=settings.decode_threads)
+        return decode_slices(selected.images, settings=settings)
     except SlicePixelError as fault:
-        image = images[fault.index]
-        file = image.parsed.file
-        raise Refusal(
-            "PIXEL_DATA",
-            where=selected.labels.file(file.index, file.content),
-            expected=f"{(image.rows or 0) * (image.columns or 0) * 2} bytes of pixels",
-            got=fault.reason,
-            remedy="Send the image again.",
-        ) from None
+        raise _pixel_refusal(selected, selected.images[fault.index], fault.reason) from None
+
+
+def _any_fill(selected: SelectedSeries) -> bool:
+    fill = False
+    for image in selected.images:
+        try:
+            fill |= has_fill_behind(image)
+        except (PixelError, OSError) as fault:
+            reason = str(fault) if isinstance(fault, PixelError) else type(fault).__name__
+            raise _pixel_refusal(selected, image, reason) from None
+    return fill
 
 
 def _digest(selected: SelectedSeries, slices: Sequence[DecodedSlice]) -> str:
@@ -100,6 +113,8 @@ def build_volume(selected: SelectedSeries, *, settings: GateSettings) -> CtVolum
         hu, slices = _decode(selected, settings)
         if any(is_lossy(image) for image in images):
             warnings.append("LOSSY")
+        if _any_fill(selected):
+            warnings.append("TRAILING_BYTES")
     _check_content(slices, images, where)
     if any(item.mapped for item in slices):
         warnings.append("PADDING_MAPPED")

@@ -43,10 +43,10 @@ class GateSettings:
     image_vote : bool
         Whether the enhancement of the organs votes on the phase.
     parse_in_child : bool
-        Whether a child process meets every header first, see ``gastromap.dicom_input.parser_process``. Off only where
-        the caller is itself a process that may die.
+        Whether a child process meets every header first and decodes compressed pixels, see
+        ``gastromap.dicom_input.child_process``. Off only where the caller is itself a process that may die.
     parse_seconds, parse_bytes : float, int
-        Limits of that process for a whole folder: time, and address space.
+        Limits of that process: time for a whole folder or a slice, and address space.
     decode_threads : int
         Threads that decode slices.
     """

@@ -2,7 +2,7 @@
 
 pydicom reads many things that are no DICOM without complaint, so success means a SOP class, a SOP Instance UID and a
 series UID, not the absence of an exception. The limits here act on the file meta group and the header;
-``parser_process`` limits time and memory.
+``child_process`` limits time and memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import VR
 
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.scan import ScannedFile, open_regular
@@ -70,6 +72,7 @@ _NUMERIC_KEYWORDS = (
 )
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _UNDEFINED = 0xFFFFFFFF
+_VRS = frozenset(str(vr) for vr in VR)
 
 #: What a file is; ``deflated`` and ``too_big`` are known from the file meta group alone.
 FileKind = Literal[
@@ -164,6 +167,16 @@ def _is_cut(header: pydicom.Dataset, *, has_pixels: bool) -> bool:
     return isinstance(value, bytes) and isinstance(length, int) and length != _UNDEFINED and len(value) < length
 
 
+def _has_broken_element(header: pydicom.Dataset) -> bool:
+    """Whether a standard element has no possible type, as behind a wrong length; private ones are never looked at."""
+    return any(
+        isinstance(element, RawDataElement)
+        and not element.tag.is_private
+        and ((element.VR is not None and element.VR not in _VRS) or (element.value is None and element.length > 0))
+        for element in header.values()
+    )
+
+
 def _uid(header: pydicom.Dataset, keyword: str) -> str:
     value = header.get(keyword)
     return "" if value is None else str(value).strip(" \x00")
@@ -219,6 +232,8 @@ def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta) 
     cut = _is_cut(header, has_pixels=pixels is not None) or (pixels is None and "Rows" not in header)
     if cut or not (sop_class and sop_uid and parsed.series_uid):
         return _damaged(file, "cut" if cut else "identifiers missing", parsed, meta)
+    if _has_broken_element(header):
+        return _damaged(file, "elements without a type", parsed, meta)
     return parsed
 
 

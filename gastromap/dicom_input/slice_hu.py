@@ -85,9 +85,9 @@ def _padding_mask(raw: NDArray[np.uint16], form: _PixelFormat) -> NDArray[np.boo
     return mask if mask.any() else None
 
 
-def _fill_slice(image: CtImage, form: _PixelFormat, hu: NDArray[np.float32]) -> DecodedSlice:
+def _fill_slice(image: CtImage, form: _PixelFormat, hu: NDArray[np.float32], settings: GateSettings) -> DecodedSlice:
     """Decode one slice into its place in the volume."""
-    raw = stored_values(image)
+    raw = stored_values(image, settings=settings)
     values = _signed_values(raw, form)
     padding = _padding_mask(raw, form)
     np.multiply(values, np.float32(image.slope or 1.0), out=hu, casting="unsafe", dtype=np.float32)
@@ -167,14 +167,16 @@ class SlicePixelError(Exception):
         self.reason = reason
 
 
-def decode_slices(images: Sequence[CtImage], *, threads: int) -> tuple[NDArray[np.float32], list[DecodedSlice]]:
+def decode_slices(
+    images: Sequence[CtImage], *, settings: GateSettings
+) -> tuple[NDArray[np.float32], list[DecodedSlice]]:
     """Decode slices of one size.
 
     Parameters
     ----------
     images : sequence of CtImage
         That passed ``check_format`` and :func:`check_rescale`.
-    threads : int
+    settings : GateSettings
 
     Returns
     -------
@@ -190,11 +192,11 @@ def decode_slices(images: Sequence[CtImage], *, threads: int) -> tuple[NDArray[n
 
     def fill(index: int) -> DecodedSlice:
         try:
-            return _fill_slice(images[index], forms[index], hu[index])
+            return _fill_slice(images[index], forms[index], hu[index], settings)
         except PixelError as fault:
             raise SlicePixelError(index, str(fault)) from None
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
+    with ThreadPoolExecutor(max_workers=settings.decode_threads) as pool:
         return hu, list(pool.map(fill, range(len(images))))
 
 
@@ -218,6 +220,6 @@ def preview_hu(images: Sequence[CtImage], *, settings: GateSettings, where: str)
         with quiet_pydicom():
             check_format(images, where=where)
             check_rescale(images, where)
-            return decode_slices(images, threads=settings.decode_threads)[0]
+            return decode_slices(images, settings=settings)[0]
     except (Refusal, SlicePixelError):
         return None

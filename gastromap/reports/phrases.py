@@ -60,6 +60,7 @@ _WARNINGS: Final = {
     "CHARSET_UNDECLARED": "The character set of the patient data is not declared.",
     "CHARSET_UNKNOWN": "The declared character set of the patient data is unknown.",
     "LOSSY": "The images were compressed with loss.",
+    "TRAILING_BYTES": "Zeros follow the pixels in files of the series; check that the pictures are not shifted.",
     "PADDING_MAPPED": "Padding outside the field of view was set to air.",
     "THICKNESS_TAG": "The slice thickness given does not match the slice positions.",
     "SLOPE_VARIES": "The rescale slope varies between slices; each slice was rescaled by its own.",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders.bundle import REPOSITORY
 from dicom_input.fault_rows import REFUSED
+from dicom_input.series_builder import make_series
 
 from app.__main__ import main
 
@@ -30,6 +35,47 @@ class TestRefusals:
         assert captured.out == ""
         assert captured.err.splitlines()[-1].startswith(f"{code} ")
         assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+class TestPrivacy:
+    @pytest.mark.parametrize("key", [(), ("--key-slice", "9")], ids=["refused", "staged"])
+    def test_no_patient_data_in_any_output_even_when_debugging(
+        self, key: tuple[str, ...], random_models: Path, tmp_path: Path
+    ) -> None:
+        mark = "QQMARKQQ"
+        texts = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "ReferringPhysicianName", "StudyID")
+        series = make_series(size=(256, 256)).set(**dict.fromkeys(texts, mark), PatientBirthDate="19330303")
+        series.set(SeriesDescription=f"portal venous {mark}").write(tmp_path / mark, prefix=mark)
+        out = tmp_path / "out"
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "app",
+                "-i",
+                str(tmp_path / mark),
+                "-o",
+                str(out),
+                "-m",
+                str(random_models),
+                "-l",
+                "DEBUG",
+                *key,
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == (0 if key else 3), done.stderr
+        texts_out = [done.stdout, done.stderr]
+        if key:
+            names = [str(path.relative_to(out)) for path in out.rglob("*")]
+            texts_out += [*names, (out / "result.json").read_text()]
+        everything = " ".join(texts_out).replace(str(out), "")
+        assert mark not in everything
+        assert "19330303" not in everything
 
 
 def _shuffled(source: Path, target: Path) -> None:

@@ -498,6 +498,25 @@ refused("d17 PixelData too short in one", "PIXEL_DATA")(
         .write(folder)
     )
 )
+
+
+@refused("d17b bytes inserted before the pixels of one", "PIXEL_DATA")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[4]
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW") + 12
+    path.write_bytes(content[:at] + b"\x07\x04" * 3 + content[at:])
+
+
+@handled("d17c zeros behind the pixels", "TRAILING_BYTES")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[4]
+    path.write_bytes(path.read_bytes() + bytes(100))
+
+
+handled("d17d an element behind the pixels")(
+    lambda folder: make_series().set(DataSetTrailingPadding=bytes(100)).write(folder)
+)
 refused("d18 one slice all zero", "CONSTANT_SLICE")(
     lambda folder: (
         make_series()
@@ -535,6 +554,11 @@ def _(folder: Path) -> None:
     content = path.read_bytes()
     at = content.index(b"\x02\x00\x03\x00UI") + 8
     path.write_bytes(content[: at + 30] + bytes([48 + (content[at + 30] - 47) % 10]) + content[at + 31 :])
+
+
+@refused("e22 patient name without a type", "FILE_UNREADABLE")
+def _(folder: Path) -> None:
+    _patch(make_series().write(folder)[4], b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00P\0")
 
 
 @refused("e21 an element that claims to be 4 GB long", "FILE_UNREADABLE")

@@ -118,7 +118,8 @@ def _cut_out_or_repeat_a_block(rng: np.random.Generator, files: Files) -> Files:
 def _overwrite_a_block(rng: np.random.Generator, files: Files) -> Files:
     index = _choose(rng, files)
     content = files[index]
-    start, count = int(rng.integers(header_length(content))), int(rng.integers(1, 200))
+    start = int(rng.integers(header_length(content)))
+    count = int(rng.integers(1, max(2, min(200, header_length(content) - start))))
     block = bytes(count) if rng.random() < 0.5 else rng.bytes(count)
     return _changed(files, index, content[:start] + block + content[start + count :])
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dicom_input.series_builder import make_series
-from gastromap.dicom_input import GateSettings, load_folder, parser_process
+from gastromap.dicom_input import GateSettings, child_process, guarded_parse, load_folder
 from gastromap.errors import Refusal
 from gastromap.volume import CtVolume
 
@@ -67,31 +68,30 @@ class TestAfterFailure:
         self, tmp_path: Path, read: Callable[..., CtVolume]
     ) -> None:
         make_series().write(tmp_path)
-        parser_process.start_parser()
-        assert parser_process._spare is not None
-        os.kill(parser_process._spare.pid, signal.SIGKILL)
-        parser_process._spare.wait()
+        child_process.start_child()
+        for child in child_process._spare:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert len(read(tmp_path).sources) == 20
 
     def test_a_child_that_dies_of_a_file_is_a_refusal(self, hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # A crash inside a C library cannot be provoked at will; a signal ends the process in the same way.
-        take = parser_process._take
+        @contextlib.contextmanager
+        def dying() -> Iterator[child_process.Child]:
+            with child_process.borrowed_child() as child:
+                subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -SEGV {child.pid}"])
+                yield child
 
-        def dying() -> subprocess.Popen[bytes]:
-            child = take()
-            subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -SEGV {child.pid}"])
-            return child
-
-        monkeypatch.setattr(parser_process, "_take", dying)
+        monkeypatch.setattr(guarded_parse, "borrowed_child", dying)
         assert "crash" in refusal_of(hostile).got
 
     def test_no_child_is_left_when_the_program_ends(self, tmp_path: Path) -> None:
         make_series().write(tmp_path)
         program = (
             "import sys; from pathlib import Path\n"
-            "from gastromap.dicom_input import GateSettings, load_folder, parser_process\n"
+            "from gastromap.dicom_input import GateSettings, child_process, load_folder\n"
             "load_folder(Path(sys.argv[1]), settings=GateSettings())\n"
-            "print(parser_process._spare.pid)"
+            "print(child_process._spare[0].pid)"
         )
         run = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, cwd=os.getcwd()
