@@ -6,12 +6,15 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gastromap.errors import ModelError, UsageError
 from gastromap.rad_score import RadScore, cross_fitted_rad_score, fit_rad_score
+
+REFERENCE = Path(__file__).parent / "evaluation" / "reference"
 
 SMALL = RadScore(
     dimension=5,
@@ -34,6 +37,11 @@ def features_with_signal(n: int = 240, d: int = 60, seed: int = 0):
     x[:, 17] = -0.001 * (stage + rng.normal(size=n))
     x[:, 9] = 0
     return x, stage
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
 
 
 class TestScore:
@@ -166,3 +174,41 @@ def test_on_the_released_features_thirty_features_order_the_stages(real_data):
     assert len(score.feature_indices) == 30
     means = [score.score(x)[np.array(stage) == k].mean() for k in "0123"]
     assert np.all(np.diff(means) > 0.4)
+
+
+class TestAgainstGlmnet:
+    """Values of R glmnet (``evaluation/reference``, versions in the JSON): same penalties, same folds of patients."""
+
+    def check(self, monkeypatch, x, stage, fold, expected, most):
+        monkeypatch.setattr("gastromap.rad_score._folds_of", lambda *_: fold)
+        everything = fit_rad_score(x, stage, max_features=x.shape[1], seed=0)
+        theirs = np.array(expected["coefficients"])
+        # A coefficient at the edge of zero may be there for one and not for the other: compare whole vectors.
+        ours = np.zeros(x.shape[1])
+        ours[list(everything.feature_indices)] = everything.coefficients
+        assert ours == pytest.approx(theirs, abs=1e-4)
+        assert everything.intercept == pytest.approx(expected["intercept"], abs=1e-4)
+        score = fit_rad_score(x, stage, max_features=most, seed=0)
+        assert list(score.feature_indices) == expected["kept"]
+        assert score.coefficients == pytest.approx(expected["refit_coefficients"], abs=1e-4)
+        assert (score.intercept, score.score_mean, score.score_sd) == pytest.approx(
+            (expected["refit_intercept"], expected["score_mean"], expected["score_sd"]), abs=1e-4
+        )
+
+    def test_penalty_features_and_coefficients_equal_glmnet_on_a_made_up_table(self, monkeypatch):
+        rows = read_csv(REFERENCE / "features.csv")
+        x = np.array([[float(row[f"f{k}"]) for k in range(25)] for row in rows])
+        fold = np.array([int(row["fold"]) for row in rows])
+        expected = json.loads((REFERENCE / "synthetic.json").read_text())["lasso"]
+        self.check(monkeypatch, x, [row["stage"] for row in rows], fold, expected, 5)
+
+    @pytest.mark.realdata
+    def test_they_equal_glmnet_on_the_released_features(self, monkeypatch, real_data):
+        rows = read_csv(real_data / "gtrnet_release" / "deep_features_lasso290_train.csv")
+        names = [name for name in rows[0] if name.startswith("DL-")]
+        x = np.array([[float(row[name]) for name in names] for row in rows])
+        patients = [row["image_name"].split(".nii")[0] for row in rows]
+        first_seen = {patient: k for k, patient in enumerate(dict.fromkeys(patients), start=1)}
+        fold = np.array([first_seen[patient] % 5 for patient in patients])
+        expected = json.loads((REFERENCE / "released.json").read_text())["lasso"]
+        self.check(monkeypatch, x, [row["T_stage"] for row in rows], fold, expected, 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,15 +21,27 @@ BLUE, RED, GREY, PALE, INK = "#1f5f8b", "#a4343a", "#7b8794", "#cfdde8", "#17212
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback")
 
 
+@cache
+def _installed_fonts() -> list[str]:
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    if not {entry.name for entry in manager.ttflist} & set(_FONTS[1:]):
+        # Fonts that were installed after matplotlib wrote its list are not on it.
+        for path in font_manager.findSystemFonts():
+            if any(word in path.lower() for word in ("sanscjk", "wqy-zenhei", "droidsansfallback")):
+                manager.addfont(path)
+    known = {entry.name for entry in manager.ttflist}
+    return [name for name in _FONTS if name in known] or ["sans-serif"]
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Settings for drawing and saving; those of the caller come back afterwards."""
     import matplotlib
-    from matplotlib import font_manager
 
-    known = {entry.name for entry in font_manager.fontManager.ttflist}
     settings: dict[str, Any] = {
-        "font.family": [name for name in _FONTS if name in known] or ["sans-serif"],
+        "font.family": _installed_fonts(),
         "font.size": 9,
         "axes.edgecolor": "#9aa5b1",
         "axes.labelcolor": INK,

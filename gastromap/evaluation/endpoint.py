@@ -81,14 +81,20 @@ def stage_endpoint(cases: StagePredictions, *, positive: Sequence[str]) -> Endpo
     return Endpoint(
         name=name,
         positive=np.isin(cases.labels, wanted),
-        # Rows of rounded figures add up to 1 only nearly; a probability above 1 has no log-odds.
-        score=np.clip(p[:, wanted].sum(axis=1) / p.sum(axis=1), 0.0, 1.0),
+        score=_sum_of(p, wanted),
         called=np.isin(cases.predicted, wanted),
         units=cases.units,
         rule=f"predicted stage {name}",
         is_probability=True,
         by_patient=cases.patients is not None,
     )
+
+
+def _sum_of(probabilities: _Array, wanted: Sequence[int]) -> _Array:
+    # Rows of rounded figures add up to 1 only nearly; a probability above 1 has no log-odds.
+    share = np.clip(probabilities[:, wanted].sum(axis=1) / probabilities.sum(axis=1), 0.0, 1.0)
+    # Twelve digits: 0.1 + 0.4 and 0.2 + 0.3 must tie, and the order of tiny probabilities must stay.
+    return np.asarray([float(f"{value:.12g}") for value in share])
 
 
 def read_endpoint(

@@ -11,6 +11,7 @@ from gastromap.evaluation.agreement import cohen_kappa, fleiss_kappa, mcnemar
 from gastromap.evaluation.bootstrap import bootstrap_intervals, stage_metrics
 from gastromap.evaluation.decision_curve import net_benefit
 from gastromap.evaluation.delong import auc_covariance, compare_auc, delong
+from gastromap.evaluation.endpoint import stage_endpoint
 from gastromap.evaluation.metrics import confusion_matrix
 from gastromap.evaluation.ranking import expected_stage, ordinal_c_index
 from gastromap.evaluation.reliability import (
@@ -20,9 +21,18 @@ from gastromap.evaluation.reliability import (
     smooth_calibration,
 )
 from gastromap.evaluation.stages import STAGES
+from gastromap.evaluation.table import StagePredictions
 
 DIGITS = 1e-4
 TENTHS = np.arange(9) / 10
+
+
+def advanced(table, probabilities=None):
+    """The endpoint T3 or T4 of a table, by the library."""
+    p = table.probabilities if probabilities is None else probabilities
+    return stage_endpoint(
+        StagePredictions(table.stage, table.predicted, p, tuple(table.patients)), positive=("T3", "T4")
+    )
 
 
 def check_stages(stage, predicted, probabilities, expected):
@@ -104,8 +114,7 @@ class TestSyntheticTable:
         )
 
     def test_an_endpoint_from_the_stages_equals_proc_rms_and_the_formulas(self, cases, r_values):
-        score = cases.probabilities[:, 2] + cases.probabilities[:, 3]
-        check_endpoint(score, cases.advanced, cases.predicted >= 2, r_values["advanced"])
+        check_endpoint(advanced(cases).score, cases.advanced, cases.predicted >= 2, r_values["advanced"])
 
     def test_an_endpoint_of_its_own_columns_does_too(self, cases, r_values):
         check_endpoint(cases.node_score, cases.node, cases.node_score >= 0.4, r_values["node"])
@@ -116,7 +125,7 @@ class TestSyntheticTable:
             assert (found.low, found.high) == pytest.approx((expected["low"], expected["high"]), abs=1e-9)
 
     def test_the_paired_comparison_equals_roc_test(self, cases, r_values):
-        first, second = (p[:, 2] + p[:, 3] for p in (cases.probabilities, cases.second))
+        first, second = advanced(cases).score, advanced(cases, cases.second).score
         pairs = [(first, second, cases.advanced, r_values["comparison"]["advanced"])]
         for k, expected in enumerate(r_values["comparison"]["stages"]):
             pairs.append((cases.probabilities[:, k], cases.second[:, k], cases.stage == k, expected))
@@ -126,7 +135,7 @@ class TestSyntheticTable:
             assert (found.low, found.high) == pytest.approx((expected["low"], expected["high"]), abs=1e-6)
 
     def test_rows_of_one_patient_enter_the_variance_as_obuchowski_says(self, cases, r_values):
-        scores = [p[:, 2] + p[:, 3] for p in (cases.probabilities, cases.second)]
+        scores = [advanced(cases).score, advanced(cases, cases.second).score]
         auc, covariance = auc_covariance(scores, cases.advanced, cases.patients)
         assert auc == pytest.approx(r_values["comparison"]["clustered_auc"], abs=1e-9)
         assert covariance == pytest.approx(np.array(r_values["comparison"]["clustered_covariance"]), rel=1e-6)
@@ -171,17 +180,14 @@ class TestReleasedOutputs:
         )
 
     def test_the_endpoint_t3_or_t4_equals_r(self, released, r_released):
-        p = released.probabilities
-        check_endpoint(
-            p[:, 2:].sum(axis=1) / p.sum(axis=1), released.stage >= 2, released.predicted >= 2, r_released["advanced"]
-        )
+        found = advanced(released)
+        check_endpoint(found.score, found.positive, found.called, r_released["advanced"])
 
     def test_delong_by_slice_and_by_patient_equals_r(self, released, r_released):
         for k, expected in enumerate(r_released["stage_delong"]):
             found = delong(released.probabilities[:, k], released.stage == k)
             assert (found.low, found.high) == pytest.approx((expected["low"], expected["high"]), abs=1e-9)
-        score = released.probabilities[:, 2:].sum(axis=1)
-        _, covariance = auc_covariance([score], released.stage >= 2, released.patients)
+        _, covariance = auc_covariance([advanced(released).score], released.stage >= 2, released.patients)
         assert covariance == pytest.approx(np.array(r_released["clustered_covariance"]), rel=1e-6)
 
 

@@ -8,6 +8,9 @@ here <- dirname(sub("^--file=", "", grep("^--file=", arguments, value = TRUE)))
 source(file.path(here, "functions.R"))
 thresholds <- seq(0, 0.8, 0.1)
 
+# Probability of T3 or T4; 0.1 + 0.4 and 0.2 + 0.3 must tie.
+of_advanced <- function(p) signif(rowSums(p[, 3:4]) / rowSums(p), 12)
+
 versions <- list(R = R.version.string)
 for (name in c("pROC", "rms", "MASS", "glmnet", "vcd", "psych")) versions[[name]] <- as.character(packageVersion(name))
 
@@ -68,16 +71,23 @@ ordinal_fits <- function(frame) {
                 standard_errors = unname(sqrt(diag(vcov(m)))[seq_along(coef(m))])))
 }
 
-# Standardised once with the SD of n, as the Rad-score does; glmnet must not do it again.
-lasso <- function(x, stage, fold, lambda) {
+# Standardised once with the SD of n, as the Rad-score does; glmnet must not do it again. The penalties are those of
+# scikit-learn's default path. Then the largest coefficients only, again with the chosen penalty.
+lasso <- function(x, stage, fold, most) {
   sd_n <- function(v) sqrt(mean((v - mean(v))^2))
   z <- scale(x, colMeans(x), apply(x, 2, sd_n))
-  options <- list(x = z, y = stage, lambda = lambda, standardize = FALSE, thresh = 1e-16, maxit = 1e7)
-  cv <- do.call(cv.glmnet, c(options, list(foldid = fold)))
-  beta <- as.matrix(coef(cv$glmnet.fit))
+  largest <- max(abs(crossprod(z, stage - mean(stage)))) / nrow(z)
+  lambda <- exp(seq(log(largest), log(largest / 1000), length.out = 100))
+  cv <- cv.glmnet(z, stage, lambda = lambda, foldid = fold, standardize = FALSE, thresh = 1e-14, maxit = 1e7)
   at <- which.min(cv$cvm)
-  list(lambda = cv$lambda, mean_squared_error = cv$cvm, chosen = at, intercept = unname(beta[1, at]),
-       coefficients = unname(beta[-1, at]))
+  beta <- as.matrix(coef(cv$glmnet.fit))[, at]
+  top <- sort(order(-abs(beta[-1]))[seq_len(most)])
+  again <- glmnet(z[, top], stage, lambda = lambda[1:at], standardize = FALSE, thresh = 1e-16, maxit = 1e7)
+  refit <- as.matrix(coef(again))[, at]
+  raw <- as.vector(z[, top] %*% refit[-1] + refit[1])
+  list(chosen = at, lambda = lambda[at], mean_squared_error = cv$cvm[at], intercept = unname(beta[1]),
+       coefficients = unname(beta[-1]), kept = top - 1, refit_intercept = unname(refit[1]),
+       refit_coefficients = unname(refit[-1]), score_mean = mean(raw), score_sd = sd_n(raw))
 }
 
 # ---- the tables beside this file ----
@@ -97,10 +107,9 @@ fleiss <- function(ratings) {
   (agreement - sum(share^2)) / (1 - sum(share^2))
 }
 discordant <- c(sum(called == stage & second != stage), sum(called != stage & second == stage))
-clustered <- clustered_covariance(list(rowSums(p[, 3:4]), rowSums(q[, 3:4])), advanced, cases$PatientID)
+clustered <- clustered_covariance(list(of_advanced(p), of_advanced(q)), advanced, cases$PatientID)
 nomogram <- read.csv(file.path(here, "nomogram.csv"))
 features <- read.csv(file.path(here, "features.csv"))
-grid <- exp(seq(log(1), log(0.005), length.out = 60))
 
 synthetic <- list(
   versions = versions,
@@ -108,10 +117,10 @@ synthetic <- list(
   stage_delong = lapply(1:4, function(s) delong(p[, s], as.numeric(stage == s))),
   intervals = resampled(stage, called, p, cases$PatientID, 4000),
   somers_c = unname(rcorr.cens(as.vector(p %*% (0:3)), stage)["C Index"]),
-  advanced = endpoint(rowSums(p[, 3:4]), advanced, called >= 3),
+  advanced = endpoint(of_advanced(p), advanced, called >= 3),
   node = endpoint(cases$node_score, cases$node, cases$node_score >= 0.4),
   comparison = list(
-    advanced = compare(rowSums(p[, 3:4]), rowSums(q[, 3:4]), advanced),
+    advanced = compare(of_advanced(p), of_advanced(q), advanced),
     stages = lapply(1:4, function(s) compare(p[, s], q[, s], as.numeric(stage == s))),
     clustered_auc = clustered$auc, clustered_covariance = clustered$covariance,
     discordant = discordant, mcnemar_exact = binom.test(discordant[1], sum(discordant))$p.value,
@@ -125,7 +134,7 @@ synthetic <- list(
   readers = lapply(1:3, function(r) stage_statistics(stage, readers[, r], p)[c("accuracy", "kappa_quadratic")]),
   assisted = lapply(1:3, function(r) stage_statistics(stage, assisted[, r], p)[c("accuracy", "kappa_quadratic")]),
   nomogram = ordinal_fits(nomogram),
-  lasso = lasso(as.matrix(features[, -(1:3)]), features$stage, features$fold, grid))
+  lasso = lasso(as.matrix(features[, -(1:3)]), features$stage, features$fold, 5))
 write_json(synthetic, file.path(here, "synthetic.json"), digits = 10, auto_unbox = TRUE, pretty = 1)
 
 # ---- the released training outputs ----
@@ -141,22 +150,22 @@ if (length(folder) == 1) {
   level <- function(prefix, names) names[max.col(as.matrix(clinical[, paste(prefix, names, sep = "_")]))]
   x <- as.matrix(deep[, grep("^DL-", names(deep))])
   slice_patient <- sub("\\.nii.*$", "", deep$image_name)
-  fold <- match(slice_patient, sort(unique(slice_patient))) %% 5 + 1
+  fold <- match(slice_patient, unique(slice_patient)) %% 5 + 1
   first <- x[, "DL-515"]
   rows <- data.frame(
     rad_score = (first - mean(first)) / sqrt(mean((first - mean(first))^2)),
     tumour_size_cm = clinical$Tumor_size,
     differentiation = level("Differentiation_status", c("well", "moderate", "poor")),
     lauren = level("Lauren", c("intestinal", "diffuse", "mixed")), stage = deep$T_stage)
-  clustered <- clustered_covariance(list(rowSums(p[, 3:4])), advanced, patient)
+  clustered <- clustered_covariance(list(of_advanced(p)), advanced, patient)
   result <- list(
     versions = versions, rows = nrow(released), patients = length(unique(patient)),
     stages = stage_statistics(stage, called, p),
     stage_delong = lapply(1:4, function(s) delong(p[, s], as.numeric(stage == s))),
     intervals = resampled(stage, called, p, patient, 1500),
-    advanced = endpoint(rowSums(p[, 3:4]) / rowSums(p), advanced, called >= 3),
+    advanced = endpoint(of_advanced(p), advanced, called >= 3),
     clustered_auc = clustered$auc, clustered_covariance = clustered$covariance,
     nomogram = ordinal_fits(rows),
-    lasso = lasso(x, deep$T_stage, fold, exp(seq(log(0.5), log(0.005), length.out = 40))))
+    lasso = lasso(x, deep$T_stage, fold, 30))
   write_json(result, file.path(here, "released.json"), digits = 10, auto_unbox = TRUE, pretty = 1)
 }
