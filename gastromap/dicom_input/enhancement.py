@@ -1,8 +1,8 @@
-"""Enhancement of aorta and liver, found in a coarse volume by robust statistics, without a trained model.
+"""Enhancement of aorta, liver and kidneys, found in a coarse volume by robust statistics, without a trained model.
 
 The aorta is looked for where anatomy puts it, in front of the spine and left of the middle. The liver is the largest
-homogeneous soft-tissue region of the right half. Both are medians over many voxels, so that single wrong slices do
-not matter.
+homogeneous soft-tissue region of the right half. The kidneys are the compact regions beside the spine that are about
+as bright as the aorta. All are medians over many voxels, so that single wrong slices do not matter.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ Mask = NDArray[np.bool_]
 
 _BODY_HU, _BONE_HU = -250.0, 220.0
 _LEAST_BODY_MM2, _LEAST_BONE_MM2 = 10_000.0, 240.0
+_VERTEBRA_RIGHT_MM = 10.0
 _SOFT_HU = (20.0, 220.0)
 #: Steepest change inside the liver in HU a mm, and its least volume after opening.
 _STEEPEST, _LEAST_LIVER_ML = 3.5, 350.0
+#: Beside the middle of the vertebral body, nearest and farthest; from its front edge: to the front, to the back.
+_KIDNEY_MM = (24.0, 95.0, 25.0, 60.0)
+_KIDNEY_ML, _MOST_KIDNEY_SD = (25.0, 380.0), 35.0
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = True
 _CROSS = np.zeros((3, 3, 3), bool)
@@ -39,14 +43,15 @@ class Enhancement:
     aorta_slices: int  #: in which the aorta was followed
     aorta_mm: float  #: length of the body over which it was followed
     aorta_spread_hu: float | None  #: interquartile range over the slices
-    prevertebral_hu: float | None  #: lower quartile, over the levels of the liver, of the brightest before the spine
+    prevertebral_hu: float | None  #: lowest decile, over the levels of the liver, of the brightest before it
     liver_hu: float | None
     liver_ml: float
     liver_spread_hu: float | None  #: interquartile range over the voxels, noise included
+    kidney_hu: float | None  #: cortex and medulla together; not found while they differ much, in the first minute
 
 
 def measure_enhancement(hu: NDArray[np.float32], affine_lps: NDArray[np.float64]) -> Enhancement:
-    """Find aorta and liver and measure them.
+    """Find aorta, liver and kidneys and measure them.
 
     Parameters
     ----------
@@ -67,15 +72,21 @@ def measure_enhancement(hu: NDArray[np.float32], affine_lps: NDArray[np.float64]
     track = follow_aorta(volume, spine) if spine is not None else AortaTrack(np.empty(0), np.empty(0))
     before_spine = track.brightest_hu[levels] if len(track.brightest_hu) else np.empty(0)
     before_spine = before_spine[~np.isnan(before_spine)]
+    kidneys = np.empty(0, np.float32)
+    if spine is not None and len(track.hu) and len(liver):
+        # Brighter than the liver beside them, and than the cava and the gut without oral contrast.
+        darkest = max(0.8 * float(np.median(track.hu)), 1.2 * float(np.median(liver)), 90.0)
+        kidneys = _kidneys(half, body, spine * (volume.row_mm, volume.column_mm), darkest)
     return Enhancement(
         aorta_hu=float(np.median(track.hu)) if len(track.hu) else None,
         aorta_slices=len(track.hu),
         aorta_mm=len(track.hu) * volume.step_mm,
         aorta_spread_hu=_quartile_range(track.hu),
-        prevertebral_hu=float(np.percentile(before_spine, 25)) if len(before_spine) else None,
+        prevertebral_hu=float(np.percentile(before_spine, 10)) if len(before_spine) else None,
         liver_hu=float(np.median(liver)) if len(liver) else None,
         liver_ml=millilitres,
         liver_spread_hu=_quartile_range(liver),
+        kidney_hu=float(np.median(kidneys)) if len(kidneys) else None,
     )
 
 
@@ -141,11 +152,11 @@ def _median_index(weights: NDArray[np.integer]) -> int:
 
 
 def _front(bone: Mask, centre: int, grid: CoarseVolume) -> int:
-    """Go forwards from the widest row while the bone stays as wide as a vertebra, which an aorta is not."""
-    half = int(25 / grid.column_mm)
-    core = bone[:, max(0, centre - half) : centre + half + 1]
-    width = np.where(core.any(axis=1), core.shape[1] - core.argmax(axis=1) - core[:, ::-1].argmax(axis=1), 0)
-    wide = width * grid.column_mm >= 28
+    """Go forwards from the widest row while the bone reaches to the right as a vertebra does, and no aorta."""
+    reach = int(25 / grid.column_mm)
+    right = bone[:, max(0, centre - reach) : centre + 1]
+    width = np.where(right.any(axis=1), right.shape[1] - right.argmax(axis=1), 0) * grid.column_mm
+    wide = width >= _VERTEBRA_RIGHT_MM
     row, gap = int(width.argmax()), max(1, int(8 / grid.row_mm))
     while row > 0 and wide[max(0, row - gap) : row].any():
         row = max(0, row - gap) + int(wide[max(0, row - gap) : row].argmax())
@@ -174,3 +185,25 @@ def _liver(volume: CoarseVolume, body: Mask) -> tuple[NDArray[np.float32], Mask,
         return *nothing, millilitres
     region = labels == 1 + int(np.argmax(sizes))
     return hu[region], region.any(axis=(1, 2)), millilitres
+
+
+def _kidneys(volume: CoarseVolume, body: Mask, spine_mm: NDArray[np.float64], darkest: float) -> NDArray[np.float32]:
+    """HU of the compact bright regions beside the vertebral bodies; gut with oral contrast lies in front of them."""
+    near, far, before, behind = _KIDNEY_MM
+    y = np.arange(volume.hu.shape[1])[None, :, None] * volume.row_mm - spine_mm[:, 0, None, None]
+    x = np.abs(np.arange(volume.hu.shape[2])[None, None, :] * volume.column_mm - spine_mm[:, 1, None, None])
+    window = (y > -before) & (y < behind) & (x > near) & (x < far) & body
+    smooth = ndimage.uniform_filter(volume.hu, (1, 3, 3))
+    # Bone and urine with contrast are brighter than twice the aorta.
+    bright = (smooth > darkest) & (volume.hu < max(300.0, 2 * darkest)) & window
+    labels, count = ndimage.label(ndimage.binary_opening(bright, np.ones((1, 3, 3), bool)))
+    if not count:
+        return np.empty(0, np.float32)
+    sizes = np.bincount(labels.ravel())[1:] * volume.pixel_mm2 * volume.step_mm / 1000
+    chosen = [
+        label
+        for label in 1 + np.argsort(-sizes)[:4]
+        if _KIDNEY_ML[0] <= sizes[label - 1] <= _KIDNEY_ML[1] and volume.hu[labels == label].std() < _MOST_KIDNEY_SD
+    ]
+    values: NDArray[np.float32] = volume.hu[np.isin(labels, chosen)]
+    return values

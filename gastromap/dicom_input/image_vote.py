@@ -30,15 +30,21 @@ ContrastPhase = Literal["plain", "arterial", "portal", "delayed", "unsure"]
 
 #: Slices and length over which the aorta must have been followed, and how even it must be.
 _LEAST_AORTA_SLICES, _LEAST_AORTA_MM = 6, 36.0
-_MOST_AORTA_SPREAD = 20.0
+_MOST_AORTA_SPREAD, _SPREAD_SHARE = 20.0, 0.12  #: in HU, and as a part of the aorta's: early, contrast streams
 #: Without contrast nothing before the spine and no liver is brighter.
 _PLAIN_BRIGHTEST, _PLAIN_LIVER = 80.0, 85.0
 _ARTERIAL_AORTA = 215.0
 _PORTAL_AORTA = (110.0, 195.0)
 _PORTAL_LIVER = 70.0
-#: Liver over aorta: about 0.25 in the arterial, 0.6 to 0.73 in the portal-venous, 0.8 and more in the delayed phase.
-_PORTAL_RATIO = (0.5, 0.79)
-_ARTERIAL_RATIO, _DELAYED_RATIO = 0.38, 0.82
+#: Liver over aorta: about 0.25 in the arterial, 0.6 to 0.75 in the portal-venous, 0.8 and more in the delayed phase.
+_ARTERIAL_RATIO, _PORTAL_RATIO = 0.38, (0.5, 0.84)
+#: A fatty liver or a small dose of contrast move it; the kidneys keep contrast while it leaves the aorta. Enhancement
+#: of the kidneys over that of the aorta: 1.0 to 1.3 in the portal-venous, 1.5 and more in the delayed phase.
+_NATIVE_KIDNEY, _NATIVE_AORTA = 33.0, 42.0
+_PORTAL_KIDNEY, _DELAYED_KIDNEY = 1.38, 1.5
+_DELAYED_RATIO = 0.75
+#: Where no kidney was found, the liver alone must be far from the other phase.
+_PORTAL_ALONE, _DELAYED_ALONE = 0.7, 0.9
 
 
 def phase_of(found: Enhancement) -> ContrastPhase:
@@ -59,17 +65,20 @@ def phase_of(found: Enhancement) -> ContrastPhase:
         # The liver must be there: at its level the aorta lies where it was looked for.
         dark = found.prevertebral_hu is not None and found.prevertebral_hu < _PLAIN_BRIGHTEST
         return "plain" if dark and liver is not None and liver < _PLAIN_LIVER else "unsure"
-    if (found.aorta_spread_hu or 0.0) > _MOST_AORTA_SPREAD:
+    if (found.aorta_spread_hu or 0.0) > max(_MOST_AORTA_SPREAD, _SPREAD_SHARE * aorta):
         return "unsure"
     ratio = None if liver is None else liver / aorta
     if aorta >= _ARTERIAL_AORTA or (ratio is not None and ratio <= _ARTERIAL_RATIO):
         return "arterial" if ratio is None or ratio <= _PORTAL_RATIO[0] else "unsure"
-    if ratio is None or liver is None:
+    if ratio is None or liver is None or ratio < _PORTAL_RATIO[0]:
         return "unsure"
-    if ratio >= _DELAYED_RATIO:
-        return "delayed"
+    kidney = None if found.kidney_hu is None else (found.kidney_hu - _NATIVE_KIDNEY) / (aorta - _NATIVE_AORTA)
+    early = ratio <= _PORTAL_ALONE if kidney is None else ratio <= _PORTAL_RATIO[1] and kidney <= _PORTAL_KIDNEY
+    late = ratio >= _DELAYED_ALONE if kidney is None else ratio >= _DELAYED_RATIO and kidney >= _DELAYED_KIDNEY
     sound = _PORTAL_AORTA[0] <= aorta <= _PORTAL_AORTA[1] and liver >= _PORTAL_LIVER
-    return "portal" if sound and _PORTAL_RATIO[0] <= ratio <= _PORTAL_RATIO[1] else "unsure"
+    if early:
+        return "portal" if sound else "unsure"
+    return "delayed" if late else "unsure"
 
 
 def image_voter(settings: GateSettings) -> ImageVote:
