@@ -166,7 +166,7 @@ class _Gate:
 
 
 def continues(geometry: Geometry, image: CtImage) -> bool:
-    """Whether an image lies one step beyond an end of a volume, in its plane and with its pixels.
+    """Whether an image may lie one step beyond an end of a volume, in its plane and with its pixels.
 
     Parameters
     ----------
@@ -176,7 +176,8 @@ def continues(geometry: Geometry, image: CtImage) -> bool:
     """
     first = geometry.images[0]
     if image.position_mm is None or image.orientation is None or first.orientation is None:
-        return False
+        # Nobody can say where it lies. Dose pages and screenshots have no place either, but say that they are derived.
+        return (image.rows, image.columns) == (first.rows, first.columns) and image.image_type[:1] != ("DERIVED",)
     same = (image.rows, image.columns, image.spacing_mm) == (first.rows, first.columns, first.spacing_mm)
     if not same or np.abs(image.orientation - first.orientation).max() > _ORIENTATION_TOLERANCE:
         return False

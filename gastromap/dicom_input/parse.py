@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Literal
 
 import pydicom
@@ -223,6 +223,9 @@ def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta) 
         pixels=pixels,
         meta_differs=any(a and b and a != b for a, b in ((meta.sop_class, sop_class), (meta.sop_uid, sop_uid))),
     )
+    if _has_broken_element(header):
+        # Nothing may touch this header again: converting such an element raises.
+        return _damaged(file, "elements without a type", replace(parsed, header=None), meta)
     if meta.sop_class == CT_IMAGE and sop_class not in ("", CT_IMAGE):
         # A file cut or overwritten inside the SOP class would otherwise pass for another kind of object.
         return _damaged(file, "SOP class against file meta", parsed, meta)
@@ -232,8 +235,6 @@ def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta) 
     cut = _is_cut(header, has_pixels=pixels is not None) or (pixels is None and "Rows" not in header)
     if cut or not (sop_class and sop_uid and parsed.series_uid):
         return _damaged(file, "cut" if cut else "identifiers missing", parsed, meta)
-    if _has_broken_element(header):
-        return _damaged(file, "elements without a type", parsed, meta)
     return parsed
 
 

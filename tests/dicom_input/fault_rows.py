@@ -193,6 +193,14 @@ def _(folder: Path) -> None:
     series.write(folder)
 
 
+@handled("b22 last image under another series and without a place", "ENDS_MISSING")
+def _(folder: Path) -> None:
+    series = make_series(21)
+    series.slices[20].SeriesInstanceUID = uid("astray")
+    del series.slices[20].ImagePositionPatient
+    series.write(folder)
+
+
 refused("b13 in-plane flip in the middle", "ORIENTATION")(
     lambda folder: (
         make_series()
@@ -559,6 +567,13 @@ def _(folder: Path) -> None:
 @refused("e22 patient name without a type", "FILE_UNREADABLE")
 def _(folder: Path) -> None:
     _patch(make_series().write(folder)[4], b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00P\0")
+
+
+@refused("e23 last slice cut, with an element without a type", "FILE_UNREADABLE")
+def _(folder: Path) -> None:
+    path = make_series().write(folder)[-1]
+    _patch(path, b"\x10\x00\x30\x00DA", b"\x10\x00\x30\x00D\0")
+    _cut_before(path, b"\x20\x00\x32\x00", 12)
 
 
 @refused("e21 an element that claims to be 4 GB long", "FILE_UNREADABLE")
