@@ -22,8 +22,8 @@ from gastromap.nomogram.json_file import dump_object, finite, finite_list, load_
 __all__ = ["RadScore", "cross_fitted_rad_score", "fit_rad_score"]
 
 _FORMAT = "gastromap-rad-score/1"
-#: Coefficients right to about 1e-6; scikit-learn's 1e-4 leaves errors of 3e-4 on the released features.
-_TOLERANCE = 1e-7
+#: Coefficients right to about 2e-6; scikit-learn's 1e-4 leaves errors of 3e-4 on the released features.
+_TOLERANCE = 1e-6
 _ITERATIONS = 100_000
 _KEYS = (
     "dimension",
@@ -212,7 +212,9 @@ def _fit(
     with warnings.catch_warnings():
         # The smallest penalties of the path, which are never chosen, may stop a little early.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        path = LassoCV(cv=cv, max_iter=_ITERATIONS, tol=_TOLERANCE).fit(z, y)
+        # With more features than rows the smallest penalties interpolate and cost most of the time (glmnet's rule).
+        shortest = 1e-2 if z.shape[1] > len(z) else 1e-3
+        path = LassoCV(cv=cv, eps=shortest, max_iter=_ITERATIONS, tol=_TOLERANCE).fit(z, y)
     # Each row counts once, as in R glmnet; LassoCV itself counts each fold once, and folds of patients differ in rows.
     error = np.average(path.mse_path_, axis=1, weights=[len(held_out) for _, held_out in cv])
     alpha = float(path.alphas_[int(np.argmin(error))])

@@ -17,8 +17,8 @@ __all__ = ["BLUE", "GREY", "INK", "PALE", "RED", "STAGE_COLOURS", "axes_of", "fi
 #: Light to dark with the stage, apart in grey print and for the colour-blind.
 STAGE_COLOURS = ("#7fb8da", "#3d8dbf", "#b5651d", "#6b2737")
 BLUE, RED, GREY, PALE, INK = "#1f5f8b", "#a4343a", "#7b8794", "#cfdde8", "#17212b"
-#: Tried in this order where they are installed, so that names in any script are drawn.
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback")
+#: Tried in this order where they are installed, so that Chinese, Japanese and Korean names are drawn too.
+_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP")
 
 
 @cache
@@ -29,7 +29,7 @@ def _installed_fonts() -> list[str]:
     if not {entry.name for entry in manager.ttflist} & set(_FONTS[1:]):
         # Fonts that were installed after matplotlib wrote its list are not on it.
         for path in font_manager.findSystemFonts():
-            if any(word in path.lower() for word in ("sanscjk", "wqy-zenhei", "droidsansfallback")):
+            if "notosanscjk" in path.lower():
                 manager.addfont(path)
     known = {entry.name for entry in manager.ttflist}
     return [name for name in _FONTS if name in known] or ["sans-serif"]

@@ -108,8 +108,11 @@ def _confidence(stages: Mapping[str, Any]) -> Figure:
     axes.plot(x, y, color=BLUE, lw=1.2, zorder=2)
     axes.scatter(x, y, s=sizes, color=BLUE, zorder=3, clip_on=False)
     error = stages["metrics"]["calibration_error"]
-    axes.text(0.02, 0.98, f"calibration error {_area(error)}", va="top", fontsize=8)
-    axes.set(xlabel="highest probability", ylabel="share right", title="Reliability of the predicted stage")
+    axes.set(
+        xlabel=f"highest probability\ncalibration error {_area(error)}",
+        ylabel="share right",
+        title="Reliability of the predicted stage",
+    )
     return figure
 
 
@@ -170,7 +173,7 @@ def _decision_curve(endpoint: Mapping[str, Any]) -> Figure:
     top = max(0.05, float(np.nanmax(high)))
     axes.set(xlim=(0, max(x)), ylim=(-0.25 * top, 1.08 * top), xlabel="threshold probability", ylabel="net benefit")
     axes.set_title(f"Decision curve, {endpoint['name']}")
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
     return figure
 
 
