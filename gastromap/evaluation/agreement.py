@@ -63,7 +63,9 @@ def cohen_kappa(
     if len(used) < 2:
         return Kappa(np.nan, np.nan, np.nan, np.nan)
     wanted = {"none": None, "linear": "linear", "quadratic": "quadratic"}[weights]
-    found = cohens_kappa(table, wt=wanted)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Its z value, which is not used here, is 0/0 where one rater gives one class only.
+        found = cohens_kappa(table, wt=wanted)
     kappa, error = float(found.kappa), float(np.sqrt(max(found.var_kappa, 0.0)))
     half = float(norm.ppf((1 + level) / 2)) * error
     return Kappa(kappa, max(kappa - half, -1.0), min(kappa + half, 1.0), error)

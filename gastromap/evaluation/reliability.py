@@ -138,7 +138,8 @@ def calibration_line(
     Returns
     -------
     CalibrationLine
-        NaN where the maximum does not exist: one outcome only, or outcomes separated by the probability.
+        NaN where the maximum does not exist: one outcome only, or outcomes separated by the probability. No interval
+        with fewer than three patients.
     """
     import statsmodels.api as sm
 
@@ -149,10 +150,12 @@ def calibration_line(
     if not 0 < truth[use].sum() < use.sum() or _separated(p[use], truth[use]):
         return CalibrationLine(undefined, undefined, undefined, left_out)
     log_odds = np.log(p[use] / (1 - p[use]))
-    options = {}
-    if patients is not None and len(set(patients)) < len(p):
+    number = np.arange(len(p))[use]
+    if patients is not None:
         number = np.unique(np.asarray(patients)[use], return_inverse=True)[1]
-        options = {"cov_type": "cluster", "cov_kwds": {"groups": number}}
+    independent = len(np.unique(number))
+    repeated = 2 < independent < len(number)
+    options = {"cov_type": "cluster", "cov_kwds": {"groups": number}} if repeated else {}
     with warnings.catch_warnings():
         # Fitted probabilities of 0 or 1 are usual here; that a maximum exists was checked above.
         warnings.simplefilter("ignore")
@@ -160,6 +163,8 @@ def calibration_line(
         line = sm.GLM(truth[use], sm.add_constant(log_odds), family=family).fit(tol=1e-12, **options)
         constant = sm.GLM(truth[use], np.ones(use.sum()), family=family, offset=log_odds).fit(tol=1e-12, **options)
     ends, large = line.conf_int(1 - level), constant.conf_int(1 - level)
+    if independent <= 2:
+        ends, large = np.full((2, 2), np.nan), np.full((1, 2), np.nan)
     return CalibrationLine(
         slope=(float(line.params[1]), float(ends[1][0]), float(ends[1][1])),
         intercept=(float(line.params[0]), float(ends[0][0]), float(ends[0][1])),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 
 from gastromap.errors import UsageError
 from gastromap.evaluation.assemble import EvaluationPlan, evaluate_table
 from gastromap.evaluation.endpoint import EndpointColumns
+from gastromap.evaluation.figures import evaluation_figures
+from gastromap.evaluation.page import render_page
 from gastromap.evaluation.reliability import calibration_bins, hosmer_lemeshow, smooth_calibration
 from gastromap.evaluation.subgroups import Subgroup
 from gastromap.evaluation.table import Columns, read_rows
@@ -243,3 +248,63 @@ class TestWhole:
     def test_an_empty_table_is_refused(self):
         with pytest.raises(UsageError, match="empty table"):
             evaluate_table([], EvaluationPlan())
+
+
+class TestEdges:
+    """Tables that a small or odd cohort gives: an answer without NaN and without a warning, never a fault."""
+
+    def table(self, stages, kind="random", patients=None):
+        rng = np.random.default_rng(0)
+        outputs = {
+            "random": lambda _: rng.dirichlet(np.ones(4)),
+            "flat": lambda _: np.full(4, 0.25),
+            "sure and right": lambda stage: np.eye(4)[stage],
+            "sure and wrong": lambda stage: np.eye(4)[(stage + 1) % 4],
+        }
+        return [
+            {
+                "case": str(k),
+                "stage": f"T{stage + 1}",
+                **{f"prob_T{i + 1}": float(p) for i, p in enumerate(outputs[kind](stage))},
+                "reader": "T2",
+                "with_model": f"T{stage + 1}",
+                "group": "ab"[k % 2],
+                "size": float(rng.normal()),
+                **({"PatientID": patients} if patients else {}),
+            }
+            for k, stage in enumerate(stages)
+        ]
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(
+        ("stages", "kind", "patients"),
+        [
+            ([2], "random", None),
+            ([0, 3], "random", None),
+            ([1] * 8, "random", None),
+            ([0, 1, 2] * 4, "random", None),
+            ([0, 1, 2, 3] * 3, "flat", None),
+            ([0, 1, 2, 3] * 3, "sure and right", None),
+            ([0, 1, 2, 3] * 3, "sure and wrong", None),
+            ([0, 1, 2, 3] * 3, "random", "one and the same"),
+        ],
+    )
+    def test_an_odd_cohort_is_evaluated(self, stages, kind, patients):
+        table = self.table(stages, kind, patients)
+        plan = EvaluationPlan(
+            columns=Columns(case="case"),
+            readers={"A": ("reader", "with_model"), "B": ("with_model", None)},
+            subgroups=(Subgroup("group"), Subgroup("size", (0.0,))),
+            resamples=20,
+        )
+        report = evaluate_table(table, plan, versus=self.table(stages))
+        json.dumps(report, allow_nan=False)
+        page = render_page(report, _every_figure(report))
+        text = re.sub(r'"data:[^"]+"', "", page)
+        assert "nan" not in text.lower()
+        assert "None" not in text
+
+
+def _every_figure(report):
+    """Figures that draw without a fault; saving them is tested elsewhere."""
+    return dict.fromkeys(evaluation_figures(report), b"<svg/>")

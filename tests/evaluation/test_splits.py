@@ -68,3 +68,13 @@ def test_the_released_split_shares_177_of_179_test_patients_with_training(real_d
     }
     with pytest.raises(UsageError, match="177 of 179 patients of test also in training"):
         check_patient_split(datalist)
+
+
+@pytest.mark.realdata
+def test_the_1192_released_patients_are_slices_of_358(real_data):
+    """T-stage design, section 2: each "patient" is a key slice or one of up to two neighbours on either side."""
+    with (real_data / "gtrnet_release" / "train.csv").open() as stream:
+        names = [row["PatientID"] for row in csv.DictReader(stream)]
+    assert (len(names), len(set(names))) == (1192, 1192)
+    assert len({name.split(".nii")[0] for name in names}) == 358
+    assert all(re.fullmatch(r"[^.]+\.nii(_[+-]0[12])?\.png", name) for name in names)
