@@ -213,8 +213,10 @@ def select_series(
 
 
 def _named(selection: _Selection, images: Sequence[CtImage], study: Sequence[CtImage]) -> SelectedSeries:
-    parts = selection.vote(selection.finder.parts(images))
-    # A name that covers several volumes does not say which one; the votes must.
+    parts = selection.finder.parts(images)
+    # The name replaces the votes, so the pixels are not asked; what the headers say is recorded. A name that covers
+    # several volumes does not say which one; then the votes must.
+    parts = with_votes(parts) if len(parts) == 1 else selection.vote(parts)
     chosen = parts[0] if len(parts) == 1 else selection.choose(parts)
     selection.warnings.append("SERIES_BY_OPERATOR")
     if is_sharp_kernel(chosen.first.kernel):
