@@ -1,18 +1,17 @@
 """Write a synthetic patient as NIfTI: three training slices, or a crop of the whole depth around the stomach.
 
-Files are the same bytes for the same case: gzip level 1 without a time stamp. nibabel's convention holds: the first
-axis runs along the columns (x), the affine maps to RAS.
+Files are the same bytes for the same case, in the layout of :mod:`gastromap.nifti`.
 """
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.nifti import write_nifti
 from gastromap.synthetic.export_scan import Scan
 
 __all__ = ["STOMACH_LABEL", "TUMOUR_LABEL", "write_crop", "write_key_slices"]
@@ -21,7 +20,6 @@ STOMACH_LABEL: Final = 1  #: in the mask of a crop
 TUMOUR_LABEL: Final = 2  #: in the mask of a crop; in the mask of training slices the tumour is 1
 
 _MARGIN_MM: Final = 20.0
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_key_slices(scan: Scan, image: Path, mask: Path, *, count: int = 3) -> None:
@@ -77,14 +75,4 @@ def _span(used: NDArray[np.uint8], margin: int) -> slice:
 
 
 def _write(volume: NDArray[np.int16] | NDArray[np.uint8], affine_lps: NDArray[np.float64], path: Path) -> None:
-    """Write (slices, rows, columns) on an LPS affine."""
-    import nibabel
-
-    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.transpose(2, 1, 0)), _LPS_TO_RAS @ affine_lps)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = b"SYNTHETIC, not a patient"
-    # One is the code of scanner coordinates: both forms say the same, so no reader has to choose.
-    image.set_qform(image.affine, code=1)
-    image.set_sform(image.affine, code=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    write_nifti(volume, affine_lps, path, description=b"SYNTHETIC, not a patient")
