@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DCM2NIIX", "OURS", "OURS_NO_VOTE", "PHASES", "READERS", "ReadSeries", "Reader", "convert_with_dcm2niix"]
+__all__ = ["DCM2NIIX", "OURS", "OURS_VOTE", "PHASES", "READERS", "ReadSeries", "Reader", "convert_with_dcm2niix"]
 
 OURS = "GastroMAP"
-OURS_NO_VOTE = "GastroMAP, no image vote"
+OURS_VOTE = "GastroMAP, with image vote"
 DCM2NIIX = "dcm2niix"
 #: Parts of our reading.
 PHASES = ("load", "select", "volume")
@@ -49,17 +49,21 @@ class ReadSeries:
 Reader = Callable[[Path], ReadSeries]
 
 
-def _ours(*, image_vote: bool = True) -> Reader:
-    """The input gate with its default settings: every check, and the image vote if asked for."""
+def _ours(*, ask_pixels: bool = False) -> Reader:
+    """The input gate with its default settings; a named series is not asked for its phase unless told to."""
     from gastromap.dicom_input import GateSettings, build_volume, load_folder, select_series
+    from gastromap.dicom_input.image_vote import image_voter
 
-    settings = GateSettings(image_vote=image_vote)
+    settings = GateSettings()
+    vote = image_voter(settings)
 
     def read(folder: Path) -> ReadSeries:
         times = [time.perf_counter()]
         content = load_folder(folder, settings=settings)
         times.append(time.perf_counter())
         selected = select_series(content, settings=settings, series_uid="only")
+        if ask_pixels:
+            vote(selected.images)
         times.append(time.perf_counter())
         volume = build_volume(selected, settings=settings)
         times.append(time.perf_counter())
@@ -68,8 +72,8 @@ def _ours(*, image_vote: bool = True) -> Reader:
     return read
 
 
-def _ours_without_vote() -> Reader:
-    return _ours(image_vote=False)
+def _ours_with_vote() -> Reader:
+    return _ours(ask_pixels=True)
 
 
 def _simpleitk() -> Reader:
@@ -195,7 +199,7 @@ def convert_with_dcm2niix(folder: Path, out: Path) -> Path:
 #: By the name to be shown; each value imports what it needs and returns the reader.
 READERS: dict[str, Callable[[], Reader]] = {
     OURS: _ours,
-    OURS_NO_VOTE: _ours_without_vote,
+    OURS_VOTE: _ours_with_vote,
     "SimpleITK": _simpleitk,
     "MONAI Deploy SDK": _deploy_sdk,
     "pydicom": _pydicom,

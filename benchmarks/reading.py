@@ -13,24 +13,24 @@ from pathlib import Path
 
 from benchmarks.cold import ProcessTime, time_process
 from benchmarks.inputs import StudyInput
-from benchmarks.readers import DCM2NIIX, OURS, OURS_NO_VOTE, PHASES, READERS, convert_with_dcm2niix
+from benchmarks.readers import DCM2NIIX, OURS, OURS_VOTE, PHASES, READERS, convert_with_dcm2niix
 from benchmarks.table import Sample, render
 from benchmarks.usage import cpu_seconds
 
 __all__ = ["READING_NOTES", "WarmRead", "compare_reading", "measure_warm", "ratios"]
 
-_OURS = (OURS, OURS_NO_VOTE)
+_OURS = (OURS, OURS_VOTE)
 _AIM_DCM2NIIX = 1.5
 _AIM_MEMORY = 2.2
-READING_NOTES = f"""\
+READING_NOTES = """\
   Reading: one series in a folder, files in the disk cache, to float32 Hounsfield units in memory; dcm2niix writes an
   uncompressed NIfTI file and is a fresh process each time, its start in its seconds. The readers take turns.
   Warm: one process, libraries loaded, one uncounted run before. Cold: a fresh process that imports what the reader
   needs, reads and ends. CPU counts all threads and helper processes.
   Memory: peak of a fresh process beyond what it held after the imports, over the bytes of the float32 volume.
   Helpers: whole peak of the processes it starts (ours reads every header in one first), over the same.
-  GastroMAP makes all checks of the gate; the others make few or none. "{OURS_NO_VOTE}" leaves out the vote on
-  the contrast phase, which looks at the organs before the series is read."""
+  GastroMAP makes all checks of the gate for a series that is named; the others make few or none. The image vote, as
+  for a series that is not named, looks at the organs first (in "select")."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from dicom_input.series_builder import make_series, rename_randomly
 
 from benchmarks.inputs import StudyInput, compressed_copy
-from benchmarks.readers import DCM2NIIX, OURS, OURS_NO_VOTE, READERS, ReadSeries
+from benchmarks.readers import DCM2NIIX, OURS, OURS_VOTE, READERS, ReadSeries
 from benchmarks.reading import ratios
 from benchmarks.table import Sample
 from benchmarks.usage import cpu_seconds
@@ -59,7 +59,7 @@ class TestReaders:
         assert sizes[1] < sizes[0]
 
     def test_ours_tells_the_seconds_of_its_parts(self, folder: Path) -> None:
-        assert list(READERS[OURS_NO_VOTE]()(folder).phases) == ["load", "select", "volume"]
+        assert list(READERS[OURS_VOTE]()(folder).phases) == ["load", "select", "volume"]
 
 
 class TestUsage:
