@@ -1,0 +1,276 @@
+"""From rows of a table to cases: one stage, one set of clinical values and one request for images each.
+
+Rows of one patient are laid together. Where they disagree nothing is guessed: another stage leaves the patient out,
+another clinical value leaves the value empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
+
+from gastromap.cohort.findings import Effect, Finding
+from gastromap.cohort.labels import Reading, StageCodes, Words, read_level, read_size_cm, read_stage
+from gastromap.cohort.spreadsheet import Table, identifier
+from gastromap.errors import UsageError
+from gastromap.results import ClinicalVariables
+
+__all__ = ["BadCell", "Case", "Columns", "Roster", "read_roster"]
+
+PATIENT_NAMES = ("PatientID", "patient_id", "patient", "ID")
+STAGE_NAMES = ("pT", "T stage", "T_stage", "stage", "pT stage")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the table and how their cells are read; ``None`` where there is no such column."""
+
+    patient: str
+    stage: str
+    centre: str | None = None
+    size: str | None = None
+    size_unit: Literal["cm", "mm"] | None = None
+    differentiation: str | None = None
+    lauren: str | None = None
+    series: str | None = None
+    key_slice: str | None = None
+    image: str | None = None
+    stage_codes: StageCodes = 1
+    words: Words = field(default_factory=Words)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image that is asked for, with its label.
+
+    Attributes
+    ----------
+    patient_id : str
+        As the table has it. Patient data.
+    rows : tuple of int
+    label : int or None
+        0 is T1; None leaves the case out.
+    clinical : ClinicalVariables
+    centre, series, key_slice, image : str
+        Empty where the table is silent.
+    """
+
+    patient_id: str
+    rows: tuple[int, ...]
+    label: int | None
+    clinical: ClinicalVariables
+    centre: str = ""
+    series: str = ""
+    key_slice: str = ""
+    image: str = ""
+
+    @property
+    def request(self) -> dict[str, str]:
+        """What decides how the images are read."""
+        return {"series": self.series, "key_slice": self.key_slice}
+
+
+@dataclass(frozen=True)
+class BadCell:
+    """A cell that could not be read. Patient data: goes to the file of identities only."""
+
+    patient_id: str
+    row: int
+    column: str
+    cell: str
+
+
+@dataclass(frozen=True)
+class Roster:
+    """What the table says."""
+
+    cases: tuple[Case, ...]
+    findings: tuple[Finding, ...]
+    bad_cells: tuple[BadCell, ...]
+
+
+def _check_codes(table: Table, columns: Columns) -> None:
+    """Refuse bare numbers that may count from 0 or from 1."""
+    cells = {cells[columns.stage] for _, cells in table.rows} - {""}
+    bare = {int(float(cell)) for cell in cells if cell.replace(".0", "", 1).isdecimal()}
+    if columns.stage_codes == 1 and 0 in bare and 4 not in bare:
+        raise UsageError(
+            "STAGE_CODES",
+            where=f"column {columns.stage}",
+            expected="numbers from 1 (T1) to 4 (T4)",
+            got="0 and no 4",
+            remedy="Give --stage-codes 0 if 0 is T1; otherwise write T0 for no tumour.",
+        )
+
+
+def _check_unit(table: Table, columns: Columns) -> None:
+    if columns.size is None or columns.size_unit is not None:
+        return
+    if any(read_size_cm(cells[columns.size], unit=None).message.endswith("or two") for _, cells in table.rows):
+        raise UsageError(
+            "SIZE_UNIT",
+            where=f"column {columns.size}",
+            expected="cm or mm in each cell or in the name of the column",
+            got="numbers without a unit",
+            remedy="Give --size-unit cm or --size-unit mm.",
+        )
+
+
+def read_roster(table: Table, columns: Columns, *, pseudonym: Callable[[str], str]) -> Roster:
+    """Read all rows.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+        Names as in ``table.columns``.
+    pseudonym : callable
+        From identifier to the name that findings may show.
+
+    Returns
+    -------
+    roster : Roster
+        Cases in the order of the table.
+
+    Raises
+    ------
+    UsageError
+        ``STAGE_CODES`` or ``SIZE_UNIT``, where the whole column can be read in two ways.
+    """
+    _check_codes(table, columns)
+    _check_unit(table, columns)
+    reader = _Reader(columns, pseudonym)
+    by_patient: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+    for number, cells in table.rows:
+        patient = identifier(cells[columns.patient])
+        if patient:
+            by_patient.setdefault(patient, []).append((number, cells))
+        else:
+            reader.find("ROW_WITHOUT_PATIENT", "left out", "no identifier", rows=(number,))
+    cases = [case for patient, rows in by_patient.items() for case in reader.cases(patient, rows)]
+    kinds = {kind[-1] for kind in reader.kinds if kind}
+    if {"c", "p"} <= kinds:
+        clinical = sum(kind.endswith("c") for kind in reader.kinds)
+        reader.find("STAGE_KINDS_MIXED", "kept", f"{clinical} clinical stages (c) beside pathological ones (p)")
+    return Roster(tuple(cases), tuple(reader.findings), tuple(reader.bad_cells))
+
+
+class _Reader:
+    def __init__(self, columns: Columns, pseudonym: Callable[[str], str]) -> None:
+        self.columns = columns
+        self.pseudonym = pseudonym
+        self.findings: list[Finding] = []
+        self.bad_cells: list[BadCell] = []
+        self.kinds: list[str] = []
+
+    def find(self, code: str, effect: Effect, message: str, **fields: Any) -> None:
+        self.findings.append(Finding(code, effect, message, **fields))
+
+    def cases(self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[Case]:
+        rows = self._without_copies(patient, rows)
+        numbers = tuple(number for number, _ in rows)
+        columns = self.columns
+        label = self._stage(patient, rows)
+        clinical = ClinicalVariables(
+            tumour_size_cm=cast(float | None, self._value(patient, rows, columns.size, self._size)),
+            differentiation=cast(Any, self._value(patient, rows, columns.differentiation, self._differentiation)),
+            lauren=cast(Any, self._value(patient, rows, columns.lauren, self._lauren)),
+        )
+        centre = cast(str | None, self._value(patient, rows, columns.centre, Reading)) or ""
+        asked = [
+            tuple("" if name is None else cells[name] for name in (columns.image, columns.series, columns.key_slice))
+            for _, cells in rows
+        ]
+        if columns.image is None:
+            # One image a patient: rows may add to each other, but not ask for two things.
+            wanted = {tuple(cells) for cells in asked}
+            if len(wanted) > 1:
+                self._conflict(
+                    "CONFLICTING_REQUEST", "left out", "rows name different series or key slices", patient, numbers
+                )
+                label = None
+            return [Case(patient, numbers, label, clinical, centre, asked[0][1], asked[0][2])]
+        return [
+            Case(patient, (number,), label, clinical, centre, series, key_slice, image)
+            for (number, _), (image, series, key_slice) in zip(rows, asked, strict=True)
+        ]
+
+    def _without_copies(
+        self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]
+    ) -> list[tuple[int, Mapping[str, str]]]:
+        named = [name for name, value in asdict(self.columns).items() if isinstance(value, str) and name != "size_unit"]
+        seen: dict[tuple[str, ...], int] = {}
+        kept = []
+        for number, cells in rows:
+            content = tuple(cells[getattr(self.columns, name)] for name in named)
+            if content in seen:
+                message = f"row {number} repeats row {seen[content]}"
+                self._conflict("DUPLICATE_ROWS", "kept", message, patient, (seen[content], number))
+            else:
+                seen[content] = number
+                kept.append((number, cells))
+        return kept
+
+    def _conflict(
+        self, code: str, effect: Effect, message: str, patient: str, rows: tuple[int, ...], column: str = ""
+    ) -> None:
+        self.find(code, effect, message, patient=self.pseudonym(patient), rows=rows, column=column)
+
+    def _bad(self, reading: Reading, effect: Effect, patient: str, number: int, column: str, cell: str) -> None:
+        self._conflict(reading.problem, effect, reading.message, patient, (number,), column)
+        self.bad_cells.append(BadCell(patient, number, column, cell))
+
+    def _stage(self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> int | None:
+        column = self.columns.stage
+        found: dict[int, int] = {}
+        bad = False
+        for number, cells in rows:
+            reading = read_stage(cells[column], codes=self.columns.stage_codes, words=self.columns.words)
+            self.kinds.append(reading.kind)
+            if reading.problem:
+                bad = True
+                self._bad(reading, "left out", patient, number, column, cells[column])
+            elif reading.value is not None:
+                found.setdefault(int(reading.value), number)
+                if "y" in reading.kind:
+                    self._conflict("STAGE_AFTER_THERAPY", "kept", "stage after treatment", patient, (number,), column)
+        numbers = tuple(number for number, _ in rows)
+        if len(found) > 1:
+            stages = ", ".join(f"T{index + 1}" for index in sorted(found))
+            self._conflict("CONFLICTING_STAGE", "left out", f"rows say {stages}", patient, numbers, column)
+            return None
+        if not found and not bad:
+            self._conflict("STAGE_MISSING", "left out", "no stage", patient, numbers, column)
+        return next(iter(found)) if found and not bad else None
+
+    def _size(self, cell: str) -> Reading:
+        return read_size_cm(cell, unit=self.columns.size_unit)
+
+    def _differentiation(self, cell: str) -> Reading:
+        return read_level("differentiation", cell, words=self.columns.words)
+
+    def _lauren(self, cell: str) -> Reading:
+        return read_level("lauren", cell, words=self.columns.words)
+
+    def _value(
+        self,
+        patient: str,
+        rows: Sequence[tuple[int, Mapping[str, str]]],
+        column: str | None,
+        read: Callable[[str], Reading],
+    ) -> int | float | str | None:
+        if column is None:
+            return None
+        values = []
+        for number, cells in rows:
+            reading = read(cells[column])
+            if reading.problem:
+                self._bad(reading, "emptied", patient, number, column, cells[column])
+            elif reading.value not in (None, ""):
+                values.append(reading.value)
+        if len(set(values)) > 1:
+            numbers = tuple(number for number, _ in rows)
+            self._conflict("CONFLICTING_VALUES", "emptied", "rows differ", patient, numbers, column)
+            return None
+        return values[0] if values else None

@@ -1,0 +1,92 @@
+"""The reconciliation of table and images, as CSV and as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from gastromap import __version__
+from gastromap.cohort.findings import CODES, Finding
+from gastromap.cohort.splitting import SPLITS
+from gastromap.evaluation.stages import STAGES
+
+if TYPE_CHECKING:
+    from gastromap.cohort.pipeline import CohortSummary
+
+__all__ = ["findings_csv", "grouped", "render_reconciliation"]
+
+_COLUMNS = ("code", "effect", "patient", "study", "rows", "column", "message")
+#: Rows of one table of the page; the CSV file has all.
+_MOST_ROWS = 200
+_EFFECTS = ("left out", "emptied", "kept")
+
+
+def grouped(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Findings by code: those that cost patients first, then the most frequent ones."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.code, []).append(finding)
+
+    def rank(item: tuple[str, list[Finding]]) -> tuple[int, int, str]:
+        code, found = item
+        return min(_EFFECTS.index(finding.effect) for finding in found), -len(found), code
+
+    return sorted(groups.items(), key=rank)
+
+
+def _cells(finding: Finding) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "effect": finding.effect,
+        "patient": finding.patient,
+        "study": finding.study,
+        "rows": " ".join(map(str, finding.rows)),
+        "column": finding.column,
+        "message": finding.message,
+    }
+
+
+def findings_csv(findings: Sequence[Finding]) -> str:
+    """Text of ``reconciliation.csv``: one line a finding."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_cells(finding) for _, found in grouped(findings) for finding in found)
+    # The mark lets spreadsheets read names of columns in any script.
+    return "\ufeff" + text.getvalue()
+
+
+def render_reconciliation(summary: CohortSummary) -> str:
+    """Make the page; every text in it is escaped.
+
+    Parameters
+    ----------
+    summary : CohortSummary
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = resources.files("gastromap.cohort").joinpath("reconciliation.html").read_text(encoding="utf-8")
+    groups: list[dict[str, Any]] = [
+        {
+            "code": code,
+            "title": CODES[code].title,
+            "remedy": CODES[code].remedy,
+            "number": len(found),
+            "effects": [(name, n) for name in _EFFECTS if (n := sum(finding.effect == name for finding in found))],
+            "rows": [_cells(finding) for finding in found[:_MOST_ROWS]],
+            "more": max(0, len(found) - _MOST_ROWS),
+        }
+        for code, found in grouped(summary.findings)
+    ]
+    return environment.from_string(source).render(
+        summary=summary,
+        groups=groups,
+        stages=STAGES,
+        splits=[(name, summary.splits[name]) for name in SPLITS if name in summary.splits],
+        totals=[sum(counts[k] for counts in summary.splits.values()) for k in range(len(STAGES))],
+        version=__version__,
+    )
