@@ -2,6 +2,19 @@
 
 Limits are in Hounsfield units at 120 kV after a usual dose of contrast. They leave room between the phases, and what
 falls there is no evidence: a late arterial or an early delayed scan is not to be taken for a portal-venous one.
+
+Measured by ``python -m benchmarks.image_vote --patients 60 --seed 20262``, patients on whom nothing was tuned, at three
+centres. With the HU of the phantom, equal in all patients, each of the 240 scans is read right. With HU that vary from
+patient to patient (dose, fatty livers, aorta and kidneys each on their own; the spread is chosen, not measured)::
+
+    true/said    plain  arterial  portal  delayed  unsure
+    plain           60         0       0        0       0
+    arterial         0        60       0        0       0
+    portal           0         0      46        1      13
+    delayed          0         0       1       43      16
+
+Scans of patients: three portal-venous, one arterial and one without contrast, all read right, but they were looked at
+while the limits were chosen; none delayed is at hand.
 """
 
 from __future__ import annotations
@@ -39,9 +52,10 @@ _PORTAL_LIVER = 70.0
 #: Liver over aorta: about 0.25 in the arterial, 0.6 to 0.75 in the portal-venous, 0.8 and more in the delayed phase.
 _ARTERIAL_RATIO, _PORTAL_RATIO = 0.38, (0.5, 0.84)
 #: A fatty liver or a small dose of contrast move it; the kidneys keep contrast while it leaves the aorta. Enhancement
-#: of the kidneys over that of the aorta: 1.0 to 1.3 in the portal-venous, 1.5 and more in the delayed phase.
-_NATIVE_KIDNEY, _NATIVE_AORTA = 33.0, 42.0
-_PORTAL_KIDNEY, _DELAYED_KIDNEY = 1.38, 1.5
+#: of the aorta over that of the kidneys to the power of 0.7, as dose varies less than wash-out: about 3.5 in the
+#: portal-venous, 2.6 and less in the delayed phase.
+_NATIVE_KIDNEY, _NATIVE_AORTA, _KIDNEY_POWER = 33.0, 42.0, 0.7
+_PORTAL_WASH_OUT, _DELAYED_WASH_OUT = 3.2, 2.8
 _DELAYED_RATIO = 0.75
 #: Where no kidney was found, the liver alone must be far from the other phase.
 _PORTAL_ALONE, _DELAYED_ALONE = 0.7, 0.9
@@ -72,9 +86,11 @@ def phase_of(found: Enhancement) -> ContrastPhase:
         return "arterial" if ratio is None or ratio <= _PORTAL_RATIO[0] else "unsure"
     if ratio is None or liver is None or ratio < _PORTAL_RATIO[0]:
         return "unsure"
-    kidney = None if found.kidney_hu is None else (found.kidney_hu - _NATIVE_KIDNEY) / (aorta - _NATIVE_AORTA)
-    early = ratio <= _PORTAL_ALONE if kidney is None else ratio <= _PORTAL_RATIO[1] and kidney <= _PORTAL_KIDNEY
-    late = ratio >= _DELAYED_ALONE if kidney is None else ratio >= _DELAYED_RATIO and kidney >= _DELAYED_KIDNEY
+    early, late = ratio <= _PORTAL_ALONE, ratio >= _DELAYED_ALONE
+    if found.kidney_hu is not None:
+        wash_out = (aorta - _NATIVE_AORTA) / max(found.kidney_hu - _NATIVE_KIDNEY, 1.0) ** _KIDNEY_POWER
+        early = ratio <= _PORTAL_RATIO[1] and wash_out >= _PORTAL_WASH_OUT
+        late = ratio >= _DELAYED_RATIO and wash_out <= _DELAYED_WASH_OUT
     sound = _PORTAL_AORTA[0] <= aorta <= _PORTAL_AORTA[1] and liver >= _PORTAL_LIVER
     if early:
         return "portal" if sound else "unsure"
