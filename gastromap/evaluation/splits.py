@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from gastromap.errors import UsageError
 
-__all__ = ["check_patient_split"]
+__all__ = ["SharedPatients", "check_patient_split", "entries_by_side", "shared_patients"]
 
 _PATIENT_KEYS = ("patient_id", "PatientID")
 
 
-def _sides(datalist: Mapping[str, Any]) -> dict[str, list[Any]]:
+@dataclass(frozen=True)
+class SharedPatients:
+    """Patients that stand on two sides."""
+
+    first: str
+    second: str
+    shared: int
+    patients: int  #: of the second side
+
+    def __str__(self) -> str:
+        return f"{self.shared} of {self.patients} patients of {self.second} also in {self.first}"
+
+
+def entries_by_side(datalist: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Entries by side: each list of the datalist, each fold of a list on its own."""
     sides: dict[str, list[Any]] = {}
     for name, entries in datalist.items():
@@ -41,6 +55,38 @@ def _patient_of(entry: object, side: str, position: int) -> str:
     return patient
 
 
+def shared_patients(datalist: Mapping[str, Any]) -> tuple[SharedPatients, ...]:
+    """Count the patients that stand on two sides of a datalist.
+
+    Parameters
+    ----------
+    datalist : mapping
+        As in :func:`check_patient_split`.
+
+    Raises
+    ------
+    UsageError
+        ``PATIENT_UNKNOWN`` or ``DATALIST_EMPTY``.
+    """
+    patients = {
+        side: {_patient_of(entry, side, position) for position, entry in enumerate(entries, start=1)}
+        for side, entries in entries_by_side(datalist).items()
+    }
+    if not patients:
+        raise UsageError(
+            "DATALIST_EMPTY",
+            where="datalist",
+            expected="lists of entries",
+            got="none",
+            remedy="Give at least one side with entries.",
+        )
+    pairs = [
+        SharedPatients(first, second, len(patients[first] & patients[second]), len(patients[second]))
+        for first, second in combinations(patients, 2)
+    ]
+    return tuple(pair for pair in pairs if pair.shared)
+
+
 def check_patient_split(datalist: Mapping[str, Any]) -> None:
     """Refuse a datalist in which a patient stands on two sides.
 
@@ -61,25 +107,12 @@ def check_patient_split(datalist: Mapping[str, Any]) -> None:
     -----
     Identifiers are compared as text without surrounding blanks, because tables turn 7 into "7" and "7 ".
     """
-    patients = {
-        side: {_patient_of(entry, side, position) for position, entry in enumerate(entries, start=1)}
-        for side, entries in _sides(datalist).items()
-    }
-    if not patients:
+    shared = shared_patients(datalist)
+    if shared:
         raise UsageError(
-            "DATALIST_EMPTY",
+            "PATIENT_ON_BOTH_SIDES",
             where="datalist",
-            expected="lists of entries",
-            got="none",
-            remedy="Give at least one side with entries.",
+            expected="each patient on one side",
+            got=str(shared[0]),
+            remedy="Split by patient, not by slice or study.",
         )
-    for first, second in combinations(patients, 2):
-        shared = len(patients[first] & patients[second])
-        if shared:
-            raise UsageError(
-                "PATIENT_ON_BOTH_SIDES",
-                where="datalist",
-                expected="each patient on one side",
-                got=f"{shared} of {len(patients[second])} patients of {second} also in {first}",
-                remedy="Split by patient, not by slice or study.",
-            )

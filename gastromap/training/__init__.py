@@ -1,7 +1,7 @@
 """What training needs beside MONAI: a datalist with checked splits, mixed precision, a card, publishing."""
 
 from gastromap.training.best import BestWeights
-from gastromap.training.datalist import read_datalist
+from gastromap.training.datalist import read_datalist, with_leakage_notice
 from gastromap.training.inferer import AutocastInferer
 from gastromap.training.localisation import LocalisedIteration
 from gastromap.training.outputs import negative_log_likelihood, scores_and_labels, scores_and_one_hot
@@ -18,4 +18,5 @@ __all__ = [
     "scores_and_labels",
     "scores_and_one_hot",
     "start_from",
+    "with_leakage_notice",
 ]
