@@ -14,7 +14,7 @@ from gastromap.cohort.stack import KeyStack, key_stack
 from gastromap.errors import Refusal
 from gastromap.nifti import LPS_TO_RAS
 
-__all__ = ["read_nifti", "read_png"]
+__all__ = ["open_nifti", "read_nifti", "read_png"]
 
 _LOWEST_HU, _HIGHEST_HU, _AIR_HU = -4096.0, 32767.0, -1024.0
 _AXIAL_COSINE = np.cos(np.radians(10.0))
@@ -42,7 +42,7 @@ def read_nifti(path: Path, *, key_slice: str, count: int) -> KeyStack:
         ``FILE_UNREADABLE``, ``NIFTI_GEOMETRY``, ``HU_RANGE``, ``CONSTANT_SLICE``, ``NO_KEY_SLICE``,
         ``KEY_SLICE_UNKNOWN``.
     """
-    hu, affine = _volume(path)
+    hu, affine = open_nifti(path)
     index = _index(key_slice.strip(), len(hu))
     lowest, highest = float(hu.min()), float(hu.max())
     if not (np.isfinite(hu).all() and lowest >= _LOWEST_HU and highest <= _HIGHEST_HU):
@@ -54,8 +54,25 @@ def read_nifti(path: Path, *, key_slice: str, count: int) -> KeyStack:
     return key_stack(np.maximum(hu, np.float32(_AIR_HU)), affine, index, count=count)
 
 
-def _volume(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Volume (slices, rows, columns) that rises to the head, rows to the back, columns to the left."""
+def open_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Open a CT volume.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    hu : array, shape (slices, rows, columns), float32
+        Slices rise to the head, rows to the back, columns to the left of the patient.
+    affine_lps : array, shape (4, 4)
+        Maps (column, row, slice, 1) to LPS coordinates in mm.
+
+    Raises
+    ------
+    Refusal
+        ``FILE_UNREADABLE`` or ``NIFTI_GEOMETRY``.
+    """
     import nibabel
     from nibabel import orientations
     from nibabel.filebasedimages import ImageFileError
