@@ -8,6 +8,8 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
+from gastromap.errors import UsageError
+
 __all__ = ["AutocastInferer"]
 
 
@@ -19,14 +21,16 @@ class AutocastInferer(SimpleInferer):
 
     Parameters
     ----------
-    dtype : {"float32", "bfloat16"}
-        ``float32`` switches autocast off.
+    dtype : {"float32", "bfloat16", "float16"}
+        ``float32`` switches autocast off. bfloat16 has the exponents of float32, so gradients need no scaling.
+        float16 is for GPUs without bfloat16 (before Ampere): small gradients vanish in it unless they are scaled,
+        which MONAI's trainer does with ``amp=True``, on a GPU only.
     """
 
     def __init__(self, *, dtype: str = "bfloat16") -> None:
         super().__init__()
-        if dtype not in ("float32", "bfloat16"):
-            msg = f"expected dtype float32 or bfloat16, got {dtype}"
+        if dtype not in ("float32", "bfloat16", "float16"):
+            msg = f"expected dtype float32, bfloat16 or float16, got {dtype}"
             raise ValueError(msg)
         self._dtype = getattr(torch, dtype)
 
@@ -35,6 +39,14 @@ class AutocastInferer(SimpleInferer):
         plain = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         plain = plain.contiguous(memory_format=torch.channels_last)
         enabled = self._dtype is not torch.float32
+        if self._dtype is torch.float16 and inputs.device.type == "cpu":
+            raise UsageError(
+                "PRECISION",
+                where="training",
+                expected="float32 or bfloat16 on the CPU",
+                got="float16",
+                remedy="Correct precision; gradients are scaled on a GPU only.",
+            )
         with torch.autocast(inputs.device.type, dtype=self._dtype if enabled else torch.bfloat16, enabled=enabled):
             out: Tensor = super().__call__(plain, network, *args, **kwargs)
         return out.float()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils.enums import CommonKeys
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 __all__ = ["LocalisedIteration"]
@@ -91,17 +91,31 @@ class LocalisedIteration(nn.Module):
         return loss
 
     def forward(self, engine: SupervisedTrainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Run one iteration; called by the engine."""
+        """Run one iteration; called by the engine.
+
+        Accumulation and scaling follow MONAI's own iteration: ``accumulation_steps`` batches make one step, an epoch
+        ends with a step, and float16 gradients are scaled.
+        """
         image = batch[CommonKeys.IMAGE].to(engine.state.device)
         label = batch[CommonKeys.LABEL].to(engine.state.device)
         mask = torch.as_tensor(batch[self._mask_key]).to(engine.state.device, torch.float32)
         mask = mask.as_tensor() if hasattr(mask, "as_tensor") else mask
+        steps = engine.accumulation_steps
+        done = (engine.state.iteration - 1) % engine.state.epoch_length
         engine.network.train()
-        engine.optimizer.zero_grad(set_to_none=True)
+        if done % steps == 0:
+            engine.optimizer.zero_grad(set_to_none=True)
         logits = engine.inferer(image, engine.network)
         loss = engine.loss_function(logits, label).mean() + self._weight * self.localisation_loss(mask, label)
-        loss.backward()
-        engine.optimizer.step()
+        scaler = engine.scaler
+        (loss / steps if scaler is None else scaler.scale(loss / steps)).backward()
+        if (done + 1) % steps == 0 or done + 1 == engine.state.epoch_length:
+            self._average_over_processes()
+            if scaler is None:
+                engine.optimizer.step()
+            else:
+                scaler.step(engine.optimizer)
+                scaler.update()
         engine.state.output = {
             CommonKeys.IMAGE: image,
             CommonKeys.LABEL: label,
@@ -112,3 +126,12 @@ class LocalisedIteration(nn.Module):
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         output: dict[str, Tensor] = engine.state.output
         return output
+
+    def _average_over_processes(self) -> None:
+        """Mean gradient of the heads: they lie outside the network that DistributedDataParallel keeps equal."""
+        if not distributed.is_initialized():
+            return
+        for parameter in self.head_parameters():
+            if parameter.grad is not None:
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= distributed.get_world_size()

@@ -12,6 +12,8 @@ import pytest
 import torch
 from builders.bundle import BUNDLE, REPOSITORY
 
+from gastromap.training import read_datalist
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,7 +26,7 @@ def bundle_run(*arguments: str, check: bool = True) -> subprocess.CompletedProce
     done = subprocess.run(
         [sys.executable, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
         cwd=BUNDLE,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -39,13 +41,22 @@ class TestCommands:
 
     def test_training_takes_steps_and_writes_weights_and_card(self, cohort: Path, run_folder: Path) -> None:
         done = bundle_run(
-            "--config_file", "['configs/train.yaml','configs/demo.yaml']",
-            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
+            "--config_file", "['configs/train.yaml','configs/demo.yaml','configs/tensorboard.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder), "--output_dir", str(run_folder / "eval"),
             "--max_epochs", "2", "--batch_size", "4", "--train::trainer::max_epochs", "1",
+            "--accumulate", "2", "--class_weights", "balanced", "--cache_dir", str(run_folder / "cache"),
         )  # fmt: skip
         assert (run_folder / "model.pt").is_file()
         assert (run_folder / "model.json").is_file()
         assert "Epoch[1] Metrics -- train_accuracy" in done.stdout
+
+    def test_the_tensorboard_overlay_wrote_figures_of_training_and_validation(self, run_folder: Path) -> None:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(run_folder / "eval" / "tensorboard"))
+        events.Reload()
+        assert {"train_loss", "train_accuracy", "val_auc", "val_nll"} <= set(events.Tags()["scalars"])
+        assert [event.step for event in events.Scalars("val_auc")] == [1]
 
     def test_training_on_crops_starts_from_given_weights(self, cohort: Path, run_folder: Path, tmp_path: Path) -> None:
         bundle_run(
@@ -58,11 +69,14 @@ class TestCommands:
     def test_a_stopped_training_goes_on(self, cohort: Path, run_folder: Path) -> None:
         done = bundle_run(
             "--config_file", "['configs/train.yaml','configs/demo.yaml']",
-            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder),
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(run_folder), "--cache_dir", str(run_folder / "cache"),
             "--max_epochs", "2", "--batch_size", "4", "--resume", "True",
         )  # fmt: skip
         assert "epoch 1 until 2 epochs" in done.stdout
         assert "Epoch[2] Metrics -- train_accuracy" in done.stdout
+        # The second process found the slices that the first one prepared.
+        records = read_datalist(cohort)
+        assert len(list((run_folder / "cache").iterdir())) == len(records["training"]) + len(records["validation"])
 
     def test_evaluation_writes_metrics_and_predictions(self, cohort: Path, run_folder: Path, tmp_path: Path) -> None:
         bundle_run(
@@ -91,7 +105,8 @@ class TestCommands:
                 sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                 "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", "--config_file",
                 "['configs/train.yaml','configs/demo.yaml','configs/multi_gpu_train.yaml','configs/multi_cpu_train.yaml']",
-                "--dataset_dir", str(cohort), "--ckpt_dir", str(tmp_path), "--max_epochs", "1", "--batch_size", "4",
+                "--dataset_dir", str(cohort), "--ckpt_dir", str(tmp_path), "--max_epochs", "1", "--batch_size", "2",
+                "--accumulate", "2", "--class_weights", "balanced",
             ],
             cwd=BUNDLE,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
@@ -103,3 +118,18 @@ class TestCommands:
         assert (tmp_path / "model.pt").is_file()
         state = torch.load(tmp_path / "model.pt", weights_only=True)
         assert "conv1.weight" in state
+
+    def test_the_mlflow_overlay_writes_a_run_on_this_machine(self, cohort: Path, tmp_path: Path) -> None:
+        mlflow = pytest.importorskip("mlflow", reason="requirements-tracking.txt is not installed")
+        bundle_run(
+            "--config_file", "['configs/train.yaml','configs/demo.yaml','configs/mlflow.yaml']",
+            "--dataset_dir", str(cohort), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path / "eval"),
+            "--max_epochs", "1", "--batch_size", "8",
+        )  # fmt: skip
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/eval/mlflow/mlruns.db")
+        (run,) = client.search_runs([client.get_experiment_by_name("gastromap").experiment_id])
+        assert run.info.status == "FINISHED"
+        assert {"train_loss", "train_accuracy", "val_auc", "lr"} <= {
+            name.split("_group")[0] for name in run.data.metrics
+        }
+        assert (run.data.params["depth"], run.data.params["class_weights"]) == ("18", "None")

@@ -50,7 +50,17 @@ class TestFiles:
         assert (BUNDLE / path).is_file()
 
     def test_every_configuration_is_yaml(self) -> None:
-        names = {"train", "evaluate", "inference", "multi_gpu_train", "multi_cpu_train", "demo", "crops"}
+        names = {
+            "train",
+            "evaluate",
+            "inference",
+            "multi_gpu_train",
+            "multi_cpu_train",
+            "demo",
+            "crops",
+            "tensorboard",
+            "mlflow",
+        }
         assert {p.stem for p in (BUNDLE / "configs").glob("*.yaml")} == names
         for path in (BUNDLE / "configs").glob("*.yaml"):
             assert isinstance(yaml.safe_load(path.read_text()), dict)

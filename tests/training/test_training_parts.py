@@ -105,6 +105,10 @@ class TestMixedPrecision:
         assert mixed.dtype is torch.float32
         torch.testing.assert_close(mixed, exact, rtol=0.1, atol=0.1)
 
+    def test_float16_whose_gradients_nobody_scales_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="PRECISION"):
+            AutocastInferer(dtype="float16")(torch.zeros(1, 1, 64, 64), torch.nn.Conv2d(1, 1, 3))
+
     def test_an_unknown_type_is_refused(self) -> None:
         with pytest.raises(ValueError, match="bfloat16"):
             AutocastInferer(dtype="int4")
