@@ -21,8 +21,9 @@ __all__ = ["register"]
 #: Beside the codes of ``gastromap.errors``: the audit ran and found something.
 FOUND = 4
 
-_DESCRIPTION = """Check a datalist, or one table of file names a side, for patients on both sides, images that are nearly
-the same, conflicting labels and impossible clinical values. Nothing is written; entries are named by side and position."""
+_DESCRIPTION = """Check a datalist, or one table of file names a side, for patients on both sides, images that are
+nearly the same, conflicting labels and impossible clinical values. Nothing is written; entries are named by side and
+position."""
 _EPILOG = """exit codes: 0 nothing found, 4 something found, 2 wrong arguments.
 
 examples: gastromap audit DATA; gastromap audit --split training=train.csv --split test=test.csv"""
@@ -58,7 +59,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     parser.add_argument("--clinical", type=Path, metavar="FILE", help="(default: clinical.csv beside the datalist)")
     parser.add_argument("--no-images", action="store_true", help="do not compare images")
     parser.add_argument(
-        "--similarity", type=float, default=0.95, metavar="R",
+        "--similarity", type=float, default=0.9, metavar="R",
         help="correlation from which images of two patients count as the same (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

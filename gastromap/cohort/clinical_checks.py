@@ -39,7 +39,7 @@ def _one_of(*levels: str) -> Callable[[str], bool]:
     return lambda cell: cell.casefold() in levels
 
 
-#: Column (folded) to what it may hold. Upper ends are far beyond what has been reported, to catch units and typing slips.
+#: Column (folded) to what it may hold. Upper ends are far beyond what is reported, to catch units and typing slips.
 _RULES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "tumour_size_cm": (f"above 0 and up to {LARGEST_SIZE_CM:g} cm", _range(0, LARGEST_SIZE_CM, open_low=True)),
     "tumor_size": (f"above 0 and up to {LARGEST_SIZE_CM:g} cm", _range(0, LARGEST_SIZE_CM, open_low=True)),
