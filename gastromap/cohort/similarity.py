@@ -4,10 +4,11 @@ Two slices are near-duplicates when the correlation of their fingerprints reache
 windowed slice (level 50, width 350) averaged down to 32 x 32, minus its own Gaussian blur (sigma 2), centred and scaled
 to length 1. The blur takes away what all abdomens share: without it, slices of different patients correlate up to 0.96.
 
-Measured: slices of different patients correlate up to 0.84 (all 18 million pairs of 6,000 synthetic patients; 0.36 among
-seven real ones). A slice correlates with its copy at 0.97 and more after noise of 15 HU, 8-bit rounding, a shift by 3
-pixels or another window, at 0.86 and more after a border of 10 pixels was cut off; with its neighbour at 0.99 (2 mm, one
-real scan), 0.96 and more (3 mm, synthetic), 0.87 to 0.96 (5 mm, two real scans). Mirrored and turned copies are not found.
+Measured: slices of different patients correlate up to 0.84 (all 18 million pairs of 6,000 synthetic patients; 0.36
+among seven real ones). A slice correlates with its copy at 0.97 and more after noise of 15 HU, 8-bit rounding, a shift
+by 3 pixels or another window, at 0.86 and more after a border of 10 pixels was cut off; with its neighbour at 0.99
+(2 mm, one real scan), 0.96 and more (3 mm, synthetic), 0.87 to 0.96 (5 mm, two real scans). Mirrored and turned copies
+are not found.
 """
 
 from __future__ import annotations
