@@ -29,6 +29,11 @@ records/, cohort.json. exit codes: 0 done, 2 wrong arguments, 3 nothing usable, 
 example: gastromap prepare --images STUDIES --table cohort.xlsx --out DATA --patient 住院号 --stage 病理T分期
 --size "肿瘤大小(cm)" --differentiation 分化程度 --lauren Lauren分型 --word differentiation:中低分化=poor"""
 _NOTHING_USABLE = 3
+_ADVICE = {
+    "patient-id": "If the folders are named after them, give --match name.",
+    "name": "If PatientID of the images has them, give --match patient-id.",
+    "image": "The column of --image must hold paths below --images, or names of folders or files.",
+}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -191,6 +196,8 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     summary = _with_bar(plan, table, quiet=arguments.quiet)
     _print(summary, arguments.out, identities)
+    if sum(finding.code == "ROW_WITHOUT_IMAGES" for finding in summary.findings) == summary.patients:
+        print(f"\nNo identifier of the table belongs to a study (--match {match}). {_ADVICE[match]}")
     return 0 if summary.used else _NOTHING_USABLE
 
 
@@ -199,10 +206,11 @@ def _with_bar(plan: PreparePlan, table: Table, *, quiet: bool) -> CohortSummary:
 
     from gastromap.cohort.pipeline import prepare_cohort
 
-    with tqdm(unit="study", disable=quiet or None, dynamic_ncols=True) as bar:
+    with tqdm(unit="study", disable=quiet or None) as bar:
 
         def show(done: int, total: int, bad: int) -> None:
-            bar.total = total
+            if bar.total is None:
+                bar.reset(total)
             bar.set_postfix(refused=bad, refresh=False)
             bar.update(done - bar.n)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["findings_csv", "grouped", "render_reconciliation"]
 
 _COLUMNS = ("code", "effect", "patient", "study", "rows", "column", "message")
+_SHOWN = ("rows", "patient", "study", "column")
 #: Rows of one table of the page; the CSV file has all.
 _MOST_ROWS = 200
 _EFFECTS = ("left out", "emptied", "kept")
@@ -77,6 +78,7 @@ def render_reconciliation(summary: CohortSummary) -> str:
             "remedy": CODES[code].remedy,
             "number": len(found),
             "effects": [(name, n) for name in _EFFECTS if (n := sum(finding.effect == name for finding in found))],
+            "columns": [name for name in _SHOWN if any(_cells(finding)[name] for finding in found[:_MOST_ROWS])],
             "rows": [_cells(finding) for finding in found[:_MOST_ROWS]],
             "more": max(0, len(found) - _MOST_ROWS),
         }
