@@ -159,7 +159,7 @@ def _unit(column: str) -> Literal["cm", "mm"] | None:
 def _run(arguments: argparse.Namespace) -> int:
     from gastromap.cohort.pipeline import PreparePlan
     from gastromap.cohort.splitting import SplitPlan
-    from gastromap.cohort.spreadsheet import read_table
+    from gastromap.cohort.spreadsheet import plain, read_table
     from gastromap.dicom_input import GateSettings
     from gastromap.dicom_input.configuration import read_gate_settings
 
@@ -187,7 +187,7 @@ def _run(arguments: argparse.Namespace) -> int:
         match=match,
         depth=arguments.depth,
         slices=arguments.slices,
-        split=SplitPlan((shares[0], shares[1], shares[2]), tuple(arguments.test_centre), arguments.seed),
+        split=SplitPlan((shares[0], shares[1], shares[2]), tuple(map(plain, arguments.test_centre)), arguments.seed),
         settings=read_gate_settings(arguments.config)[0] if arguments.config else GateSettings(),
         png_spacing_mm=arguments.png_spacing,
         png_window=(level, width),
@@ -219,7 +219,7 @@ def _with_bar(plan: PreparePlan, table: Table, *, quiet: bool) -> CohortSummary:
 
 def _print(summary: CohortSummary, out: Path, identities: Path) -> None:
     from gastromap.cohort.findings import CODES
-    from gastromap.cohort.reconciliation import grouped
+    from gastromap.cohort.reconciliation import details, grouped
 
     print(f"table      {summary.rows} rows, {summary.patients} patients")
     print(f"images     {summary.studies} studies, {summary.read} read now")
@@ -232,6 +232,7 @@ def _print(summary: CohortSummary, out: Path, identities: Path) -> None:
     if summary.findings:
         print("\nfound")
         for code, found in grouped(summary.findings):
-            print(f"{len(found):7d}  {CODES[code].title} ({found[0].effect})")
+            more = details(found)
+            print(f"{len(found):7d}  {CODES[code].title} ({found[0].effect})" + (f": {more}" if more else ""))
     print(f"\ndetails    {out / 'reconciliation.html'}")
     print(f"identities {identities}  (patient data, readable by you only; keep it apart from the images)")

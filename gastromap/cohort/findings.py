@@ -22,7 +22,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to look at. No patient data: rows by number, patients and studies by pseudonym."""
+    """One thing to look at. No patient data: rows by number, patients and studies by pseudonym.
+
+    ``detail`` is the code of the input gate, where it refused a study.
+    """
 
     code: str
     effect: Effect
@@ -31,6 +34,7 @@ class Finding:
     study: str = ""
     rows: tuple[int, ...] = ()
     column: str = ""
+    detail: str = ""
 
 
 CODES: Final[dict[str, Code]] = {
@@ -67,8 +71,8 @@ CODES: Final[dict[str, Code]] = {
         "Patients with different stages", "Decide which stage is right; until then the patient is left out."
     ),
     "CONFLICTING_REQUEST": Code(
-        "Patients whose rows name different images",
-        "Keep one series and one key slice a patient, or name one image a row with --image.",
+        "Rows that ask for different images, or for the same one",
+        "Keep one series and one key slice a patient, and one patient an image.",
     ),
     "CONFLICTING_VALUES": Code(
         "Patients with different values in their rows", "Decide which is right; until then the value is missing."

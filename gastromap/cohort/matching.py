@@ -7,7 +7,7 @@ another clinical value leaves the value empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from gastromap.cohort.findings import Effect, Finding
@@ -38,6 +38,12 @@ class Columns:
     image: str | None = None
     stage_codes: StageCodes = 1
     words: Words = field(default_factory=Words)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Columns that are read, beside that of the patient."""
+        names = (self.stage, self.centre, self.size, self.differentiation, self.lauren)
+        return tuple(name for name in (*names, self.series, self.key_slice, self.image) if name is not None)
 
 
 @dataclass(frozen=True)
@@ -149,11 +155,25 @@ def read_roster(table: Table, columns: Columns, *, pseudonym: Callable[[str], st
         else:
             reader.find("ROW_WITHOUT_PATIENT", "left out", "no identifier", rows=(number,))
     cases = [case for patient, rows in by_patient.items() for case in reader.cases(patient, rows)]
+    cases = _without_shared_images(cases, reader)
     kinds = {kind[-1] for kind in reader.kinds if kind}
     if {"c", "p"} <= kinds:
         clinical = sum(kind.endswith("c") for kind in reader.kinds)
         reader.find("STAGE_KINDS_MIXED", "kept", f"{clinical} clinical stages (c) beside pathological ones (p)")
     return Roster(tuple(cases), tuple(reader.findings), tuple(reader.bad_cells))
+
+
+def _without_shared_images(cases: list[Case], reader: _Reader) -> list[Case]:
+    """Leave out images that rows of different patients name."""
+    owners: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.image:
+            owners.setdefault(case.image, []).append(case)
+    for mine in owners.values():
+        if len(mine) > 1:
+            rows = tuple(row for case in mine for row in case.rows)
+            reader.find("CONFLICTING_REQUEST", "left out", "rows of different patients name one image", rows=rows)
+    return [case for case in cases if len(owners.get(case.image, ())) < 2]
 
 
 class _Reader:
@@ -178,32 +198,44 @@ class _Reader:
             lauren=cast(Any, self._value(patient, rows, columns.lauren, self._lauren)),
         )
         centre = cast(str | None, self._value(patient, rows, columns.centre, Reading)) or ""
-        asked = [
-            tuple("" if name is None else cells[name] for name in (columns.image, columns.series, columns.key_slice))
-            for _, cells in rows
-        ]
-        if columns.image is None:
-            # One image a patient: rows may add to each other, but not ask for two things.
-            wanted = {tuple(cells) for cells in asked}
-            if len(wanted) > 1:
-                self._conflict(
-                    "CONFLICTING_REQUEST", "left out", "rows name different series or key slices", patient, numbers
+        by_image: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+        for number, cells in rows:
+            by_image.setdefault("" if columns.image is None else cells[columns.image], []).append((number, cells))
+        cases = []
+        for image, mine in by_image.items():
+            series, key_slice = self._asked(mine, columns.series), self._asked(mine, columns.key_slice)
+            wanted = tuple(number for number, _ in mine)
+            if len(series) > 1 or len(key_slice) > 1:
+                message = "rows name different series or key slices"
+                self._conflict("CONFLICTING_REQUEST", "left out", message, patient, wanted)
+            single = len(series) < 2 and len(key_slice) < 2
+            cases.append(
+                Case(
+                    patient,
+                    wanted if columns.image else numbers,
+                    label if single else None,
+                    clinical,
+                    centre,
+                    series[0] if series else "",
+                    key_slice[0] if key_slice else "",
+                    image,
                 )
-                label = None
-            return [Case(patient, numbers, label, clinical, centre, asked[0][1], asked[0][2])]
-        return [
-            Case(patient, (number,), label, clinical, centre, series, key_slice, image)
-            for (number, _), (image, series, key_slice) in zip(rows, asked, strict=True)
-        ]
+            )
+        return cases
+
+    @staticmethod
+    def _asked(rows: Sequence[tuple[int, Mapping[str, str]]], column: str | None) -> list[str]:
+        """Different requests of rows, in their order; spreadsheets turn the index 12 into 12.0."""
+        cells = [] if column is None else [identifier(cells[column]) for _, cells in rows]
+        return list(dict.fromkeys(cell for cell in cells if cell))
 
     def _without_copies(
         self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]
     ) -> list[tuple[int, Mapping[str, str]]]:
-        named = [name for name, value in asdict(self.columns).items() if isinstance(value, str) and name != "size_unit"]
         seen: dict[tuple[str, ...], int] = {}
         kept = []
         for number, cells in rows:
-            content = tuple(cells[getattr(self.columns, name)] for name in named)
+            content = tuple(cells[name] for name in self.columns.named)
             if content in seen:
                 message = f"row {number} repeats row {seen[content]}"
                 self._conflict("DUPLICATE_ROWS", "kept", message, patient, (seen[content], number))

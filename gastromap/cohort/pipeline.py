@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
     ------
     UsageError
         ``TABLE_COLUMN``, ``STAGE_CODES``, ``SIZE_UNIT``, ``INPUT_NOT_FOUND``, ``COHORT_DIFFERS``, ``SPLIT_FROZEN``,
-        ``SPLIT_INVALID``, ``IDENTITIES_INVALID``.
+        ``SPLIT_INVALID``, ``IDENTITIES_INVALID``, ``TEST_CENTRE``.
     OutputError
         ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE``.
     """
@@ -80,6 +80,7 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
     _check_empty(plan.out)
     identities = Identities(plan.identities)
     roster = read_roster(table, plan.columns, pseudonym=identities.patient)
+    _check_test_centres(plan, roster.cases)
     reader = StudyReader(plan, identities, roster)
     try:
         _claim(plan, identities)
@@ -116,6 +117,18 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
             remedy="Check space and permissions, then repeat the command: finished studies are kept.",
         ) from error
     return summary
+
+
+def _check_test_centres(plan: PreparePlan, cases: Sequence[Case]) -> None:
+    unknown = set(plan.split.test_centres) - {case.centre for case in cases}
+    if unknown:
+        raise UsageError(
+            "TEST_CENTRE",
+            where="--test-centre",
+            expected="centres of the column of --centre",
+            got=f"{len(unknown)} that no patient has",
+            remedy="Correct the name, or give --centre COLUMN.",
+        )
 
 
 def _split(plan: PreparePlan, chosen: tuple[tuple[Case, Record], ...], identities: Identities) -> dict[str, str]:

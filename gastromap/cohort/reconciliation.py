@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from gastromap.evaluation.stages import STAGES
 if TYPE_CHECKING:
     from gastromap.cohort.pipeline import CohortSummary
 
-__all__ = ["findings_csv", "grouped", "render_reconciliation"]
+__all__ = ["details", "findings_csv", "grouped", "render_reconciliation"]
 
-_COLUMNS = ("code", "effect", "patient", "study", "rows", "column", "message")
+_COLUMNS = ("code", "effect", "patient", "study", "rows", "column", "detail", "message")
 _SHOWN = ("rows", "patient", "study", "column")
 #: Rows of one table of the page; the CSV file has all.
 _MOST_ROWS = 200
@@ -38,6 +39,12 @@ def grouped(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     return sorted(groups.items(), key=rank)
 
 
+def details(findings: Sequence[Finding]) -> str:
+    """Codes of the input gate behind findings of one kind, with their numbers; empty where there are none."""
+    counts = Counter(finding.detail for finding in findings if finding.detail)
+    return ", ".join(f"{number} {code}" for code, number in counts.most_common())
+
+
 def _cells(finding: Finding) -> dict[str, str]:
     return {
         "code": finding.code,
@@ -46,6 +53,7 @@ def _cells(finding: Finding) -> dict[str, str]:
         "study": finding.study,
         "rows": " ".join(map(str, finding.rows)),
         "column": finding.column,
+        "detail": finding.detail,
         "message": finding.message,
     }
 
@@ -77,6 +85,7 @@ def render_reconciliation(summary: CohortSummary) -> str:
             "title": CODES[code].title,
             "remedy": CODES[code].remedy,
             "number": len(found),
+            "details": details(found),
             "effects": [(name, n) for name in _EFFECTS if (n := sum(finding.effect == name for finding in found))],
             "columns": [name for name in _SHOWN if any(_cells(finding)[name] for finding in found[:_MOST_ROWS])],
             "rows": [_cells(finding) for finding in found[:_MOST_ROWS]],

@@ -92,14 +92,14 @@ def resolve(cases: Sequence[tuple[str, Case]], records: Sequence[Record]) -> Res
 def _of_study(record: Record) -> list[Finding]:
     result, rows = record.result, () if record.case is None else record.case.rows
 
-    def found(code: str, effect: Effect, message: str) -> Finding:
-        return Finding(code, effect, message, record.patient, record.study, rows)
+    def found(code: str, effect: Effect, message: str, detail: str = "") -> Finding:
+        return Finding(code, effect, message, record.patient, record.study, rows, detail=detail)
 
     findings = []
     if record.zeros:
         findings.append(found("ZEROS_DIFFER", "kept", "matched without the leading zeros"))
     if result["status"] == "refused":
-        findings.append(found("STUDY_REFUSED", "left out", result["message"]))
+        findings.append(found("STUDY_REFUSED", "left out", result["message"], result["code"]))
     elif result["status"] == "failed":
         findings.append(found("STUDY_FAILED", "left out", result["message"]))
     elif record.case is None:
@@ -107,8 +107,10 @@ def _of_study(record: Record) -> list[Finding]:
     else:
         if not result["complete"]:
             findings.append(found("NEIGHBOUR_MISSING", "kept", "the key slice is the first or last of the series"))
-        if result["warnings"]:
-            findings.append(found("IMAGE_WARNING", "kept", ", ".join(result["warnings"])))
+        # Who named the series in the table knows that.
+        warnings = [code for code in result["warnings"] if code != "SERIES_BY_OPERATOR"]
+        if warnings:
+            findings.append(found("IMAGE_WARNING", "kept", ", ".join(warnings)))
     return findings
 
 

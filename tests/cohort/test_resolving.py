@@ -16,7 +16,15 @@ def case(patient: str, label: int | None = 2) -> Case:
 
 
 def record(study: str, of: Case | None, *, status: str = "ready", identity: str = "", **result: Any) -> Record:
-    usable = {"status": status, "message": "REFUSED", "warnings": [], "complete": True, "pixels": study, "moment": None}
+    usable = {
+        "status": status,
+        "message": "CODE where",
+        "code": "CODE",
+        "warnings": [],
+        "complete": True,
+        "pixels": study,
+        "moment": None,
+    }
     return Record(study, of, "" if of is None else f"P-{of.patient_id}", identity, False, {**usable, **result})
 
 
