@@ -215,3 +215,27 @@ def test_a_series_and_a_key_slice_may_be_named_in_columns(
     assert shapes == {f"{MARK} 4": 1, f"{MARK} 1": 3}
     codes = {row["code"] for row in findings_of(out)}
     assert codes == {"NEIGHBOUR_MISSING", "IMAGES_WITHOUT_ROW", "LOOSE_FILES"}
+
+
+@pytest.mark.realdata
+def test_real_studies_are_read_as_simpleitk_reads_them_and_broken_ones_are_refused_by_code(
+    real_data: Path, write_csv: Any, tmp_path: Path
+) -> None:
+    import SimpleITK
+
+    names = ("tcga_coad_ay4070", "cptac_pda_c3l00189", "tcga_lihc_bca10x_messy")
+    rows = [{"ID": name, "pT": "T3", "key": "30", "series": "only"} for name in names]
+    out = tmp_path / "out"
+    command = ["prepare", "--images", str(real_data / "ct"), "--table", str(write_csv(rows)), "--out", str(out)]
+    assert main([*command, "--match", "name", "--key-slice", "key", "--series", "series", "--quiet"]) == 0
+    refused = [row["detail"] for row in findings_of(out) if row["code"] == "STUDY_REFUSED"]
+    assert refused == ["GAP"]
+    found = {pseudonym: record["image"] for pseudonym, record in records_of(out).items()}
+    by_name = {name: out / found[p] for p, name in identities_of(identities_file(out)).items() if p in found}
+    assert set(by_name) == set(names[:2])
+    for name, path in by_name.items():
+        reader = SimpleITK.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(next((real_data / "ct" / name).rglob("*.dcm")).parent)))
+        expected = SimpleITK.GetArrayFromImage(reader.Execute())
+        mine: Any = nibabel.load(path)
+        assert np.array_equal(np.asarray(mine.dataobj).transpose(2, 1, 0), np.maximum(expected[29:32], -1024))
