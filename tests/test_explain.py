@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +54,25 @@ class TestAgainstPytorchGradCam:
         ours = (ours - ours.min()) / (1e-7 + ours.max() - ours.min())
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
+    @pytest.mark.parametrize("depth", [50, 152])
+    def test_both_maps_equal_the_librarys_at_the_other_depths(self, image, depth) -> None:
+        torch.manual_seed(depth)
+        net = GTRNet(depth=depth).eval()
+        with torch.inference_mode():
+            early = net.early_maps(image)
+            late = net.late_maps(early)
+            target = int(net.head(late).argmax())
+        pairs = [
+            (grad_cam(late.clone(), net.head, target=target)[0], GradCAM, net.layer4[-1]),
+            (explanation(early.clone(), net, target=target)[0], HiResCAM, net.layer2[-1]),
+        ]
+        for small, method, layer in pairs:
+            ours = cv2.resize(small, (224, 224))
+            theirs = method(model=net, target_layers=[layer])(image, targets=[ClassifierOutputTarget(target)])[0]
+            assert theirs.max() > 0.5
+            ours = (ours - ours.min()) / (1e-7 + ours.max() - ours.min())
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
     def test_the_map_is_not_inverted(self, network) -> None:
         # One hot cell that speaks for class 2 must be the maximum, not the minimum.
         maps = torch.zeros(1, 512, 7, 7)
@@ -72,6 +94,26 @@ class TestSanity:
     def test_nothing_that_speaks_for_the_class_gives_zero(self, network) -> None:
         maps = torch.zeros(1, 512, 7, 7)
         assert grad_cam(maps, network.head, target=0).max() == 0
+
+
+@pytest.mark.slow
+def test_it_needs_neither_pytorch_grad_cam_nor_torchvision() -> None:
+    program = """
+import sys
+for name in ("pytorch_grad_cam", "torchvision"):
+    sys.modules[name] = None  # importing it raises ImportError, as where it is not installed
+import torch
+import gastromap.staging
+from gastromap.explain import explanation, grad_cam
+from gastromap.models import GTRNet
+net = GTRNet(depth=18).eval()
+with torch.inference_mode():
+    maps = net.early_maps(torch.randn(1, 1, 224, 224)).clone()
+assert explanation(maps, net, target=1).shape == (1, 28, 28)
+assert grad_cam(torch.rand(1, 512, 7, 7), net.head, target=1).shape == (1, 7, 7)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 class TestOtsu:
