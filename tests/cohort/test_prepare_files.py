@@ -285,3 +285,32 @@ def test_pseudonyms_need_the_key(tmp_path: Path) -> None:
     assert first.patient("7") == Identities(tmp_path / "a.csv").patient("7")
     assert first.patient("7") != second.patient("7")
     assert first.patient("7").removeprefix("P-") != first.study("7").removeprefix("S-")
+
+
+def test_a_test_centre_that_nobody_belongs_to_is_refused(plan: PreparePlan, table: Path) -> None:
+    from dataclasses import replace
+
+    from gastromap.cohort.splitting import SplitPlan
+    from gastromap.errors import UsageError
+
+    with pytest.raises(UsageError, match="TEST_CENTRE"):
+        prepare_cohort(replace(plan, split=SplitPlan(test_centres=("nowhere",))), read_table(table))
+
+
+def test_a_wrong_rule_of_matching_is_met_with_advice(
+    images: Path, table: Path, tmp_path: Path, write_csv: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_csv([{"ID": "somebody", "pT": "T1"}])
+    command = [
+        "prepare",
+        "--format",
+        "nifti",
+        "--images",
+        str(images),
+        "--table",
+        str(rows),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main([*command, "--quiet"]) == 3
+    assert "No identifier of the table belongs to a study (--match name)" in capsys.readouterr().out
