@@ -58,7 +58,8 @@ class CtVolume:
     runners_up : tuple of SeriesRecord
         The series that were candidates and lost.
     digest : str
-        SHA-256 over HU, affine and source SOP Instance UIDs.
+        SHA-256 over the SHA-256 of each slice's HU (little endian: int16 where slope and intercept are whole numbers,
+        else float32), the affine (float64) and the SOP Instance UIDs, each ended by a zero byte.
     """
 
     hu: NDArray[np.float32] = field(repr=False)

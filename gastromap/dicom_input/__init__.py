@@ -8,7 +8,7 @@ The four steps are called in this order::
     key_slice = gastromap.key_slice.find_key_slice(folder, volume, requested=None)
 
 The gate never guesses: a wrong patient, phase or geometry gives a plausible but false stage. Limits act on file meta
-and header; a child process with limits on time and memory is left to the runner.
+and header; a child process with limits on time and memory meets long headers and compressed pixels.
 """
 
 from gastromap.dicom_input.folder import DicomFolder, SeriesEntry, load_folder

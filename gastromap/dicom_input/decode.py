@@ -19,6 +19,7 @@ from gastromap.dicom_input.child_process import ChildFailedError, borrowed_child
 from gastromap.dicom_input.image import CtImage
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.scan import open_regular
+from gastromap.dicom_input.values import integer_of, text_of
 from gastromap.errors import Refusal
 
 __all__ = [
@@ -58,15 +59,13 @@ class PixelError(Exception):
 
 def is_lossy(image: CtImage) -> bool:
     """Whether the pixels were ever compressed with loss."""
-    flag = str(image.header.get("LossyImageCompression") or "").strip()
+    flag = text_of(image.header, "LossyImageCompression")
     return flag == "01" or image.parsed.transfer_syntax in _LOSSY
 
 
 def _integer(image: CtImage, keyword: str) -> int:
-    try:
-        return int(image.header.get(keyword))
-    except (TypeError, ValueError):
-        return -1
+    value = integer_of(image.header, keyword)
+    return -1 if value is None else value
 
 
 def check_format(images: Sequence[CtImage], *, where: str) -> None:
@@ -101,7 +100,7 @@ def check_format(images: Sequence[CtImage], *, where: str) -> None:
                 got="another value",
                 remedy="Send the original images.",
             )
-        photometric = str(image.header.get("PhotometricInterpretation") or "").strip()
+        photometric = text_of(image.header, "PhotometricInterpretation")
         if photometric != "MONOCHROME2" or _integer(image, "SamplesPerPixel") != 1:
             known = photometric if photometric in ("MONOCHROME1", "RGB", "PALETTE COLOR", "YBR_FULL") else "another one"
             raise Refusal(

@@ -21,6 +21,7 @@ from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.parse import CT_IMAGE, ParsedFile
 from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_input.scan import ScannedFolder, scan_folder
+from gastromap.dicom_input.values import text_of
 from gastromap.errors import Refusal
 
 __all__ = [
@@ -118,7 +119,7 @@ def _check_uids(files: Sequence[ParsedFile], labels: Labels) -> None:
         if parsed.header is None:
             continue
         for keyword in _UID_KEYWORDS:
-            value = str(parsed.header.get(keyword) or "").strip(" \x00")
+            value = text_of(parsed.header, keyword)
             if value and (len(value) > 64 or not _UID.fullmatch(value)):
                 raise Refusal(
                     "UID_INVALID",
@@ -156,9 +157,9 @@ def _with_derived_uids(files: Sequence[ParsedFile]) -> list[CtImage]:
             return []
         if not parsed.sop_uid:
             return []
-        frame = header.get("FrameOfReferenceUID")
-        study = str(header.get("StudyInstanceUID") or "") or _derived_uid("study", frame, header.get("StudyDate"))
-        series = parsed.series_uid or _derived_uid("series", study, frame, header.get("SeriesTime"))
+        frame = text_of(header, "FrameOfReferenceUID")
+        study = text_of(header, "StudyInstanceUID") or _derived_uid("study", frame, text_of(header, "StudyDate"))
+        series = parsed.series_uid or _derived_uid("series", study, frame, text_of(header, "SeriesTime"))
         header.SOPClassUID = CT_IMAGE
         sound = replace(parsed, kind="ct", series_uid=series, reason="")
         images.append(ct_image(sound).with_uids(sop_uid=parsed.sop_uid, series_uid=series, study_uid=study))
@@ -166,7 +167,7 @@ def _with_derived_uids(files: Sequence[ParsedFile]) -> list[CtImage]:
 
 
 def _modality(parsed: ParsedFile) -> str:
-    value = "" if parsed.header is None else str(parsed.header.get("Modality") or "").strip().upper()
+    value = "" if parsed.header is None else text_of(parsed.header, "Modality").upper()
     return value if value in _MODALITIES else "other"
 
 

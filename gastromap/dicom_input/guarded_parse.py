@@ -1,6 +1,7 @@
-"""Parse files in this process only after a child process has survived them.
+"""Parse files with short headers at once, the others only after a child process has survived them.
 
-The second reading goes one file behind the first, so that it costs little time.
+What a short header can cost is bounded by its length, and almost all headers are short. The second reading of the
+others goes one file behind the child, so that it costs little time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from gastromap.dicom_input.child_process import ChildFailedError, borrowed_child
 from gastromap.dicom_input.labels import Labels
 from gastromap.dicom_input.limits import GateSettings
-from gastromap.dicom_input.parse import ParsedFile, parse_file
+from gastromap.dicom_input.parse import ParsedFile, parse_file, parse_short
 from gastromap.dicom_input.scan import ScannedFile
 from gastromap.errors import Refusal
 
 __all__ = ["parse_files"]
 
 _GIB = 1024**3
+#: Of short headers together; the parsed form takes up to a hundred times as much.
+_MOST_SHORT_BYTES = 16 * 1024**2
 
 
 def parse_files(files: Sequence[ScannedFile], *, settings: GateSettings, labels: Labels) -> Iterator[ParsedFile]:
@@ -39,11 +42,31 @@ def parse_files(files: Sequence[ScannedFile], *, settings: GateSettings, labels:
     Refusal
         ``LIMIT_EXCEEDED``: the child did not survive a file.
     """
+    short = _short(files, settings) if settings.parse_in_child else [None] * len(files)
+    rest = [file for file, parsed in zip(files, short, strict=True) if parsed is None]
+    long = _guarded(rest, settings, labels) if settings.parse_in_child else _unguarded(rest, settings)
+    for parsed in short:
+        yield next(long) if parsed is None else parsed
+
+
+def _short(files: Sequence[ScannedFile], settings: GateSettings) -> list[ParsedFile | None]:
+    found: list[ParsedFile | None] = []
+    left = _MOST_SHORT_BYTES
+    for file in files:
+        parsed = parse_short(file, settings=settings) if left > 0 else None
+        found.append(parsed)
+        if parsed is not None and parsed.header is not None:
+            left -= file.size if parsed.pixels is None else parsed.pixels.offset
+    return found
+
+
+def _unguarded(files: Sequence[ScannedFile], settings: GateSettings) -> Iterator[ParsedFile]:
+    for file in files:
+        yield parse_file(file, settings=settings)
+
+
+def _guarded(files: Sequence[ScannedFile], settings: GateSettings, labels: Labels) -> Iterator[ParsedFile]:
     if not files:
-        return
-    if not settings.parse_in_child:
-        for file in files:
-            yield parse_file(file, settings=settings)
         return
     passed = 0
     try:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gastromap.dicom_input.parse import ParsedFile
 from gastromap.dicom_input.text import folded, header_text
+from gastromap.dicom_input.values import integer_of, numbers_of, text_of
 
 __all__ = ["CtImage", "acquisition_moment", "ct_image", "seconds_of_day"]
 
@@ -91,9 +92,9 @@ def seconds_of_day(value: object) -> float | None:
 def acquisition_moment(header: pydicom.Dataset) -> str | None:
     """Return the acquisition as sortable digits YYYYMMDDHHMMSS.F, or ``None``."""
     pairs = (
-        (str(header.get("AcquisitionDateTime") or ""), ""),
-        (str(header.get("AcquisitionDate") or ""), str(header.get("AcquisitionTime") or "")),
-        (str(header.get("StudyDate") or ""), str(header.get("StudyTime") or "")),
+        (text_of(header, "AcquisitionDateTime"), ""),
+        (text_of(header, "AcquisitionDate"), text_of(header, "AcquisitionTime")),
+        (text_of(header, "StudyDate"), text_of(header, "StudyTime")),
     )
     for date, time in pairs:
         digits = re.split(r"[+-]", (date + time).replace(":", "").replace(".", "", 0))[0].strip()
@@ -111,13 +112,8 @@ class _Reader:
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         try:
-            value = self.header.get(keyword)
-            if value is None or value == "":
-                return None
-            if isinstance(value, str | bytes | int | float):
-                value = [value]
-            result = tuple(float(item) for item in value)
-        except (ValueError, TypeError, OverflowError, ArithmeticError):
+            result = numbers_of(self.header, keyword)
+        except ValueError:
             self.bad.append(keyword)
             return None
         if not result:
@@ -140,22 +136,15 @@ class _Reader:
 
     def integer(self, keyword: str) -> int | None:
         """Read a number that only helps to sort; a bad one counts as absent."""
-        try:
-            value = self.header.get(keyword)
-            return None if value is None or value == "" else int(value)
-        except (ValueError, TypeError, OverflowError):
-            return None
+        return integer_of(self.header, keyword)
 
     def array(self, keyword: str, count: int) -> NDArray[np.float64] | None:
         values = self.numbers(keyword, count)
         return None if values is None else np.asarray(values, dtype=np.float64)
 
     def words(self, keyword: str) -> tuple[str, ...]:
-        value = self.header.get(keyword)
-        if value is None or value == "":
-            return ()
-        items = [value] if isinstance(value, str) else list(value)
-        return tuple(str(item).strip() for item in items)
+        text = text_of(self.header, keyword)
+        return tuple(item.strip() for item in text.split("\\")) if text else ()
 
 
 def _code_meanings(header: pydicom.Dataset) -> str:
@@ -180,23 +169,23 @@ def ct_image(parsed: ParsedFile) -> CtImage:
     read = _Reader(header)
     description, protocol = header_text(header, "SeriesDescription"), header_text(header, "ProtocolName")
     spacing = read.numbers("PixelSpacing", 2)
-    moment = str(header.get("AcquisitionDateTime") or "")
+    moment = text_of(header, "AcquisitionDateTime")
     kernel = " ".join(read.words("ConvolutionKernel")) or None
     return CtImage(
         parsed=parsed,
         sop_uid=parsed.sop_uid,
         series_uid=parsed.series_uid,
-        study_uid=str(header.get("StudyInstanceUID") or ""),
-        frame_uid=str(header.get("FrameOfReferenceUID") or ""),
+        study_uid=text_of(header, "StudyInstanceUID"),
+        frame_uid=text_of(header, "FrameOfReferenceUID"),
         series_number=read.integer("SeriesNumber"),
         instance_number=read.integer("InstanceNumber"),
         slice_location_mm=read.optional("SliceLocation"),
         acquisition_number=read.integer("AcquisitionNumber"),
         temporal_position=read.integer("TemporalPositionIdentifier"),
-        acquisition_s=seconds_of_day(header.get("AcquisitionTime") or moment[8:]),
-        content_s=seconds_of_day(header.get("ContentTime")),
-        bolus_s=seconds_of_day(header.get("ContrastBolusStartTime")),
-        contrast=bool(read.words("ContrastBolusAgent") or header.get("ContrastBolusStartTime")),
+        acquisition_s=seconds_of_day(text_of(header, "AcquisitionTime") or moment[8:]),
+        content_s=seconds_of_day(text_of(header, "ContentTime")),
+        bolus_s=seconds_of_day(text_of(header, "ContrastBolusStartTime")),
+        contrast=bool(read.words("ContrastBolusAgent") or text_of(header, "ContrastBolusStartTime")),
         image_type=tuple(word.upper() for word in read.words("ImageType")),
         kernel=kernel,
         position_mm=read.array("ImagePositionPatient", 3),

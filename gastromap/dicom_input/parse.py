@@ -7,7 +7,6 @@ series UID, not the absence of an exception. The limits here act on the file met
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,9 @@ from pydicom.valuerep import VR
 
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.scan import ScannedFile, open_regular
+from gastromap.dicom_input.values import text_of
 
-__all__ = ["CT_IMAGE", "ENHANCED_CT", "FileKind", "ParsedFile", "PixelElement", "parse_file"]
+__all__ = ["CT_IMAGE", "ENHANCED_CT", "FileKind", "ParsedFile", "PixelElement", "parse_file", "parse_short"]
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
@@ -37,41 +37,10 @@ _KINDS: dict[str, FileKind] = {
 }
 _DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1")
 _LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-#: Attributes that the gate reads as they are; a numeric one may hold text, which is judged with the series.
-_PLAIN_KEYWORDS = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality"),
-    *(
-        "ImageType",
-        "AcquisitionDateTime",
-        "AcquisitionDate",
-        "AcquisitionTime",
-        "ContentTime",
-        "StudyDate",
-        "StudyTime",
-    ),
-    *(
-        "SeriesTime",
-        "ContrastBolusAgent",
-        "ContrastBolusStartTime",
-        "ConvolutionKernel",
-        "SeriesDescriptionCodeSequence",
-    ),
-    *(
-        "RescaleType",
-        "PhotometricInterpretation",
-        "LossyImageCompression",
-        "PixelPaddingValue",
-        "PixelPaddingRangeLimit",
-    ),
-)
-_NUMERIC_KEYWORDS = (
-    *("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "SliceThickness"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
-    *("RescaleSlope", "RescaleIntercept", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("SamplesPerPixel", "SliceLocation"),
-)
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _UNDEFINED = 0xFFFFFFFF
+#: A CT header has some 5 to 20 KiB.
+SHORT_HEADER_BYTES = 64 * 1024
 _VRS = frozenset(str(vr) for vr in VR)
 
 #: What a file is; ``deflated`` and ``too_big`` are known from the file meta group alone.
@@ -177,23 +146,8 @@ def _has_broken_element(header: pydicom.Dataset) -> bool:
     )
 
 
-def _uid(header: pydicom.Dataset, keyword: str) -> str:
-    value = header.get(keyword)
-    return "" if value is None else str(value).strip(" \x00")
-
-
-def _convert_values(header: pydicom.Dataset) -> None:
-    """Convert the values in use now, where a failure can be laid to the file; pydicom converts on first access."""
-    for keyword in _PLAIN_KEYWORDS:
-        header.get(keyword)
-    for keyword in _NUMERIC_KEYWORDS:
-        with contextlib.suppress(ValueError, TypeError, OverflowError, ArithmeticError):
-            header.get(keyword)
-
-
 def _read_header(stream: BinaryIO, meta: _Meta, *, bare: bool) -> tuple[pydicom.Dataset, PixelElement | None, str]:
     header = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
-    _convert_values(header)
     implicit, little = header.original_encoding
     implicit, big = bool(implicit), little is False
     syntax = meta.transfer_syntax
@@ -203,22 +157,47 @@ def _read_header(stream: BinaryIO, meta: _Meta, *, bare: bool) -> tuple[pydicom.
     return header, _pixel_element(stream, big_endian=big, implicit=implicit), syntax
 
 
-def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta) -> ParsedFile:
+class _LongHeaderError(Exception):
+    """The header does not end within the bytes that may be parsed here."""
+
+
+def _read_short_header(
+    head: bytes, size: int, meta: _Meta, *, bare: bool
+) -> tuple[pydicom.Dataset, PixelElement | None, str] | None:
+    """Parse the first bytes of a file from memory; ``None`` if the header does not end there."""
+    whole = len(head) >= size
+    try:
+        found = _read_header(io.BytesIO(head), meta, bare=bare)
+    except Exception:
+        # In the middle of an element the parser may find anything.
+        if whole:
+            raise
+        return None
+    return found if whole or found[1] is not None else None
+
+
+def _parse_dicom(file: ScannedFile, *, preamble: bool, bare: bool, meta: _Meta, short_only: bool) -> ParsedFile:
+    # Without the preamble pydicom takes the prefix itself for an element; the offsets shift by its length.
+    shift = 0 if preamble or bare else 128
     with open_regular(file.path) as stream:
-        # Without the preamble pydicom takes the prefix itself for an element; the offsets shift by its length.
-        shift = 0 if preamble or bare else 128
-        source = stream if not shift else io.BytesIO(bytes(shift) + stream.read())
-        header, pixels, syntax = _read_header(source, meta, bare=bare)
+        head = bytes(shift) + stream.read(SHORT_HEADER_BYTES)
+        found = _read_short_header(head, file.size + shift, meta, bare=bare)
+        if found is None and short_only:
+            raise _LongHeaderError
+        if found is None:
+            stream.seek(0)
+            found = _read_header(stream if not shift else io.BytesIO(bytes(shift) + stream.read()), meta, bare=bare)
+    header, pixels, syntax = found
     if pixels is not None and shift:
         pixels = PixelElement(pixels.offset - shift, pixels.length)
-    sop_class, sop_uid = _uid(header, "SOPClassUID"), _uid(header, "SOPInstanceUID")
+    sop_class, sop_uid = text_of(header, "SOPClassUID"), text_of(header, "SOPInstanceUID")
     parsed = ParsedFile(
         file=file,
         kind=_KINDS.get(sop_class, "other"),
         header=header,
         sop_class=sop_class,
         sop_uid=sop_uid,
-        series_uid=_uid(header, "SeriesInstanceUID"),
+        series_uid=text_of(header, "SeriesInstanceUID"),
         transfer_syntax=syntax,
         pixels=pixels,
         meta_differs=any(a and b and a != b for a, b in ((meta.sop_class, sop_class), (meta.sop_uid, sop_uid))),
@@ -256,6 +235,26 @@ def _damaged(file: ScannedFile, reason: str, parsed: ParsedFile | None = None, m
     )
 
 
+def parse_short(file: ScannedFile, *, settings: GateSettings) -> ParsedFile | None:
+    """Parse a file as :func:`parse_file` does if its header is short.
+
+    Parameters
+    ----------
+    file : ScannedFile
+    settings : GateSettings
+
+    Returns
+    -------
+    parsed : ParsedFile or None
+        None if more than ``SHORT_HEADER_BYTES`` would have to be parsed. What a short header can cost in time and
+        memory is bounded by its length, whatever is in it.
+    """
+    try:
+        return _sorted(file, settings, short_only=True)
+    except _LongHeaderError:
+        return None
+
+
 def parse_file(file: ScannedFile, *, settings: GateSettings) -> ParsedFile:
     """Read a file up to its pixels and sort it.
 
@@ -271,6 +270,10 @@ def parse_file(file: ScannedFile, *, settings: GateSettings) -> ParsedFile:
     parsed : ParsedFile
         Never raises for the content of a file: what cannot be read is ``damaged`` with a reason.
     """
+    return _sorted(file, settings, short_only=False)
+
+
+def _sorted(file: ScannedFile, settings: GateSettings, *, short_only: bool) -> ParsedFile:
     head = file.head
     preamble, prefix = head[128:132] == b"DICM", head[:4] == b"DICM"
     bare = not preamble and not prefix and _looks_bare(head)
@@ -290,11 +293,11 @@ def parse_file(file: ScannedFile, *, settings: GateSettings) -> ParsedFile:
         kind: FileKind = "enhanced" if meta.sop_class in ENHANCED_CT else "too_big"
         return ParsedFile(file, kind, sop_class=meta.sop_class, transfer_syntax=meta.transfer_syntax)
     try:
-        parsed = _parse_dicom(file, preamble=preamble, bare=bare, meta=meta)
+        parsed = _parse_dicom(file, preamble=preamble, bare=bare, meta=meta, short_only=short_only)
     except RecursionError:
         return _damaged(file, "nesting")
-    except MemoryError:
-        # Not the fault of this file alone; the process with the limit says so.
+    except (MemoryError, _LongHeaderError):
+        # Memory is not the fault of this file alone; the process with the limit says so.
         raise
     except Exception as error:  # noqa: BLE001 - hostile input: any failure of the parser means this file, not the run
         return _damaged(file, type(error).__name__)

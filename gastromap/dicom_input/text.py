@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pydicom
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.dataelem import RawDataElement
+
+from gastromap.dicom_input.values import element_of
 
 __all__ = ["HeaderText", "folded", "header_text"]
 
@@ -28,6 +31,7 @@ class HeaderText:
     warning: str | None = None  #: ``CHARSET_UNDECLARED`` or ``CHARSET_UNKNOWN``
 
 
+@lru_cache(maxsize=4096)
 def folded(text: str) -> str:
     """Reduce text to a form in which width, case, underscores and spaces do not matter."""
     normal = unicodedata.normalize("NFKC", text).casefold()
@@ -35,10 +39,7 @@ def folded(text: str) -> str:
 
 
 def _raw_value(header: pydicom.Dataset, keyword: str) -> bytes:
-    tag = pydicom.datadict.tag_for_keyword(keyword)
-    if tag is None or tag not in header:
-        return b""
-    element = header.get_item(tag)
+    element = element_of(header, keyword)
     value = element.value if element is not None else None
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
         return value
@@ -49,8 +50,8 @@ def _raw_value(header: pydicom.Dataset, keyword: str) -> bytes:
     return original if isinstance(original, bytes) else str(value).encode("utf-8")
 
 
-def _declared(header: pydicom.Dataset) -> list[str]:
-    terms = _raw_value(header, "SpecificCharacterSet").decode("ascii", "replace")
+def _declared(charset: bytes) -> list[str]:
+    terms = charset.decode("ascii", "replace")
     return [term.strip(" \x00") for term in re.split(r"\\|', '", terms.strip("[]'"))]
 
 
@@ -69,14 +70,19 @@ def header_text(header: pydicom.Dataset, keyword: str) -> HeaderText:
     text : HeaderText
         Empty text if the attribute is absent.
     """
-    tag = pydicom.datadict.tag_for_keyword(keyword)
-    element = header.get_item(tag) if tag is not None and tag in header else None
+    element = element_of(header, keyword)
     raw = _raw_value(header, keyword).strip(b" \x00")
     if raw.isascii() and b"\x1b" not in raw:
         return HeaderText(raw.decode("ascii"), raw)
     if element is not None and not isinstance(element, RawDataElement):
         return HeaderText(str(element.value), raw)
-    terms = _declared(header)
+    return _decoded(raw, _raw_value(header, "SpecificCharacterSet"))
+
+
+@lru_cache(maxsize=4096)
+def _decoded(raw: bytes, charset: bytes) -> HeaderText:
+    """Decode text that is not plain ASCII; the same in all files of a study, hence remembered."""
+    terms = _declared(charset)
     if not any(terms):
         # The commonest undeclared set in practice; wrong guesses cannot invent a phase word by chance.
         return HeaderText(raw.decode("gb18030", "replace"), raw, "CHARSET_UNDECLARED")

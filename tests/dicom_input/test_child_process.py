@@ -44,8 +44,9 @@ def refusal_of(folder: Path, **limits: object) -> Refusal:
 
 
 class TestLimits:
-    def test_memory_is_limited_and_the_file_named(self, hostile: Path) -> None:
-        refusal = refusal_of(hostile, parse_bytes=235 * 1024**2)
+    def test_memory_is_limited_and_the_file_named(self, tmp_path: Path) -> None:
+        _insert_items(make_series().write(tmp_path)[7], 200_000)
+        refusal = refusal_of(tmp_path, parse_bytes=250 * 1024**2)
         assert refusal.where.startswith("file ")
         assert "memory" in refusal.expected
 
@@ -85,16 +86,47 @@ class TestAfterFailure:
         monkeypatch.setattr(guarded_parse, "borrowed_child", dying)
         assert "crash" in refusal_of(hostile).got
 
-    def test_no_child_is_left_when_the_program_ends(self, tmp_path: Path) -> None:
-        make_series().write(tmp_path)
+    def test_no_child_is_left_when_the_program_ends(self) -> None:
         program = (
-            "import sys; from pathlib import Path\n"
-            "from gastromap.dicom_input import GateSettings, child_process, load_folder\n"
-            "load_folder(Path(sys.argv[1]), settings=GateSettings())\n"
+            "from gastromap.dicom_input import child_process\n"
+            "child_process.start_child()\n"
             "print(child_process._spare[0].pid)"
         )
         run = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, cwd=os.getcwd()
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.getcwd()
         )
         with pytest.raises(ProcessLookupError):
             os.kill(int(run.stdout), 0)
+
+
+class TestShortHeaders:
+    def test_they_need_no_child(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none() -> None:
+            pytest.fail("a child was asked")
+
+        monkeypatch.setattr(guarded_parse, "borrowed_child", none)
+        make_series().write(tmp_path)
+        assert len(load_folder(tmp_path, settings=GateSettings()).images) == 20
+
+    def test_a_long_one_gives_the_same_facts_by_either_way(self, tmp_path: Path) -> None:
+        paths = make_series(PatientComments="x" * 9000).write(tmp_path / "a")
+        _insert_items(paths[7], 6_000)
+        assert paths[7].read_bytes().index(b"\xe0\x7f\x10\x00OW") > 64 * 1024
+        direct = load_folder(tmp_path / "a", settings=GateSettings(parse_in_child=False))
+        guarded = load_folder(tmp_path / "a", settings=GateSettings())
+        assert [image.parsed.pixels for image in direct.images] == [image.parsed.pixels for image in guarded.images]
+        assert len(direct.images) == len(guarded.images) == 20
+
+    def test_many_short_ones_together_go_to_the_child(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(guarded_parse, "_MOST_SHORT_BYTES", 3000)
+        asked: list[int] = []
+        ask = child_process.Child.ask
+
+        def noted(child: child_process.Child, request: dict[str, list[object]], *, settings: GateSettings) -> None:
+            asked.append(len(request["parse"]))
+            ask(child, request, settings=settings)
+
+        monkeypatch.setattr(child_process.Child, "ask", noted)
+        make_series().write(tmp_path)
+        assert len(load_folder(tmp_path, settings=GateSettings()).images) == 20
+        assert 10 < asked[0] < 20
