@@ -28,6 +28,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         help="bundle to write into (default: %(default)s)",
     )
     parser.add_argument("--command", default="", metavar="TEXT", help="training command, for the model card")
+    parser.add_argument("--cohort", metavar="NAME", help="of the patients in --data (default: as the card says)")
     parser.add_argument("--precision", choices=("float16", "float32"), default="float16")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.set_defaults(run=_run)
@@ -47,6 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.data,
         arguments.bundle,
         command=arguments.command,
+        cohort=arguments.cohort,
         precision=arguments.precision,
         seed=arguments.seed,
         progress=progress,

@@ -39,6 +39,7 @@ def publish(
     bundle: Path,
     *,
     command: str,
+    cohort: str | None = None,
     precision: str = "float16",
     seed: int = 0,
     progress: Callable[[str], Callable[[], None]] = lambda _: lambda: None,
@@ -58,6 +59,8 @@ def publish(
         Bundle folder; its ``models/`` receives the files, all or none.
     command : str
         The training command, for the card.
+    cohort : str, optional
+        Name of the patients in ``data``, where they are others than those the weights were trained on.
     precision : {"float16", "float32"}
         Of the stored weights; everything is fitted with the stored ones.
     seed : int
@@ -84,6 +87,7 @@ def publish(
             got="no such file",
             remedy="Name the checkpoint folder of a training (--ckpt_dir).",
         )
+    fitted_on = cohort or card.trained_on
     splits = read_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
@@ -105,7 +109,7 @@ def publish(
 
         training, validation = outputs("training"), outputs("validation")
         _log.info("fitting Rad-score")
-        score = _fit_score(training, seed=seed, trained_on=card.trained_on)
+        score = _fit_score(training, seed=seed, trained_on=fitted_on)
         score.save(staging / "rad_score.json")
         calibration = fit_calibration(
             np.concatenate([o.logits for o in validation]),
@@ -113,10 +117,10 @@ def publish(
             [o.patient_id for o in validation for _ in o.logits],
             distance_limit=feature_distance_limit(score.distance(np.stack([o.features[o.key] for o in training]))),
             weights_sha256=sha256,
-            fitted_on=f"{card.trained_on}, validation patients",
+            fitted_on=f"{fitted_on}, validation patients",
         )
         calibration.save(staging / "calibration.json")
-        nomogram = _fit_nomogram(validation, score, data / "clinical.csv", card.trained_on)
+        nomogram = _fit_nomogram(validation, score, data / "clinical.csv", fitted_on)
         if nomogram is not None:
             nomogram.save(staging / "nomogram.json")
         metrics = {

@@ -85,7 +85,7 @@ def test_a_published_bundle_is_complete_and_belongs_to_its_weights(
     assert not list(models.glob("*.partial"))
 
 
-def test_without_clinical_variables_a_nomogram_of_other_weights_is_taken_away(
+def test_without_clinical_variables_a_nomogram_of_other_weights_is_taken_away_and_the_cohort_is_named(
     run: Path, cohort: Path, tmp_path: Path
 ) -> None:
     make_bundle(tmp_path)
@@ -96,8 +96,15 @@ def test_without_clinical_variables_a_nomogram_of_other_weights_is_taken_away(
     for file in cohort.iterdir():
         if file.name != "clinical.csv":
             (data / file.name).symlink_to(file)
-    assert main(["publish", "--run", str(run), "--data", str(data), "--bundle", str(bundle)]) == 0
+    arguments = ["--run", str(run), "--data", str(data), "--bundle", str(bundle), "--cohort", "our hospital"]
+    assert main(["publish", *arguments]) == 0
     assert not (bundle / "models" / "nomogram.json").exists()
+    # The weights may come from elsewhere; what was fitted here says so.
+    read = Bundle.read(bundle)
+    assert read.card.trained_on == "nothing"
+    assert read.calibration.fitted_on == "our hospital, validation patients"
+    assert read.rad_score is not None
+    assert read.rad_score.trained_on == "our hospital, training patients"
 
 
 def test_a_run_without_weights_is_refused_and_the_bundle_keeps_its_own(
