@@ -41,7 +41,8 @@ _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _UNDEFINED = 0xFFFFFFFF
 #: A CT header has some 5 to 20 KiB.
 SHORT_HEADER_BYTES = 64 * 1024
-_VRS = frozenset(str(vr) for vr in VR)
+#: None: not written, in implicit VR.
+_VRS = frozenset([None, *(str(vr) for vr in VR)])
 
 #: What a file is; ``deflated`` and ``too_big`` are known from the file meta group alone.
 FileKind = Literal[
@@ -138,10 +139,11 @@ def _is_cut(header: pydicom.Dataset, *, has_pixels: bool) -> bool:
 
 def _has_broken_element(header: pydicom.Dataset) -> bool:
     """Whether a standard element has no possible type, as behind a wrong length; private ones are never looked at."""
+    # All types at once first: they are nearly always sound, and this runs for every file.
+    if {element.VR for element in header.values()} <= _VRS:
+        return False
     return any(
-        isinstance(element, RawDataElement)
-        and not element.tag.is_private
-        and ((element.VR is not None and element.VR not in _VRS) or (element.value is None and element.length > 0))
+        isinstance(element, RawDataElement) and not element.tag.is_private and element.VR not in _VRS
         for element in header.values()
     )
 

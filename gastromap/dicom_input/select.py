@@ -247,6 +247,9 @@ def _selected(
     phase: str,
     others: Sequence[Candidate],
 ) -> SelectedSeries:
+    fewest, uid = selection.settings.min_slices, chosen.first.series_uid
+    if any(item.first.series_uid == uid and len(item.images) < fewest for item in others):
+        selection.warnings.append("SLICES_LEFT_OUT")
     losers = tuple(
         selection.record(item, f"lost: {item.lost_because or loser_reason(item, settings=selection.settings)}")
         for item in others

@@ -91,8 +91,11 @@ def _fill_slice(image: CtImage, form: _PixelFormat, hu: NDArray[np.float32], set
     values = _signed_values(raw, form)
     padding = _padding_mask(raw, form)
     slope, intercept = image.slope or 1.0, image.intercept or 0.0
-    np.multiply(values, np.float32(slope), out=hu, casting="unsafe", dtype=np.float32)
-    hu += np.float32(intercept)
+    if slope == 1:
+        np.add(values, np.float32(intercept), out=hu, casting="unsafe", dtype=np.float32)
+    else:
+        np.multiply(values, np.float32(slope), out=hu, casting="unsafe", dtype=np.float32)
+        hu += np.float32(intercept)
     lowest, highest = float(hu.min()), float(hu.max())
     constant = lowest == highest
     mapped = False

@@ -106,7 +106,9 @@ def _instance_runs(images: Sequence[CtImage]) -> list[Hashable] | None:
                 direction = move
         previous = z
         labels[index] = run
-    return labels
+    counts = Counter(labels)
+    # A whole phase, not a slice or two at a wrong position.
+    return labels if min(counts.values()) >= max(counts.values()) / 2 else None
 
 
 def _keys(images: Sequence[CtImage]) -> list[list[Hashable] | None]:

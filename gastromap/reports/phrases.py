@@ -54,6 +54,7 @@ _WARNINGS: Final = {
     "ORDER_DISAGREES": "The numbers of the images run against their positions; the positions were used.",
     "META_DIFFERS": "The file headers name other images than the data in them; the data were used.",
     "OTHER_OBJECTS": "The series holds objects that are no CT images; they were left out.",
+    "SLICES_LEFT_OUT": "A few images of the series belong to no volume and were left out.",
     "ROLE_BY_DATE": "Baseline and follow-up were told apart by their dates only.",
     "PATIENT_ID_EMPTY": "The study has no patient ID.",
     "PATIENT_NAME_UNVERIFIED": "The patient names of the files could not be compared.",

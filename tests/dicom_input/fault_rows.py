@@ -103,6 +103,21 @@ handled("a08 portal and delayed in one series")(
 refused("a09 two phases, AcquisitionNumber empty", "PHASE_MIXED")(
     lambda folder: _two_phases().set(AcquisitionNumber=None).write(folder)
 )
+
+
+@refused("a11 one slice at the position of another", "PHASE_MIXED")
+def _(folder: Path) -> None:
+    series = make_series()
+    series.slices[17].ImagePositionPatient = series.slices[3].ImagePositionPatient
+    series.write(folder)
+
+
+@handled("a12 two monitoring slices in the series, told apart by acquisition", "SLICES_LEFT_OUT")
+def _(folder: Path) -> None:
+    monitoring = make_series(2, name="monitoring", acquisition=2, first_instance=101, seed=3, z_mm=-380.0)
+    mixed(make_series(), monitoring).write(folder)
+
+
 refused("a10 second phase interleaved", "PHASE_MIXED")(lambda folder: _two_phases(z_mm=-398.0).write(folder))
 
 
