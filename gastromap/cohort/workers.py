@@ -21,6 +21,8 @@ from gastromap.cohort.study import Request, StudyJob, work
 __all__ = ["run_jobs"]
 
 _LONGEST_ANSWER = 1 << 20
+#: What reading a study imports late, half a second each time if the server has not done it once for all.
+_LATE_IMPORTS = ("nibabel", "scipy.ndimage", "scipy.special")
 
 
 @dataclass
@@ -54,7 +56,7 @@ def run_jobs(
         has the status ``failed``.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    context.set_forkserver_preload([work.__module__, *_LATE_IMPORTS])
     waiting = list(reversed(jobs))
     running: dict[Connection, _Running] = {}
 
