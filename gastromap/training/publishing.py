@@ -163,7 +163,7 @@ def _fit_nomogram(outputs: Sequence[RecordOutput], score: RadScore, table: Path,
         "rad_score": [float(score.score(o.features[o.key])) for o in known],
         "stage": [STAGES[o.label] for o in known],
         "PatientID": [o.patient_id for o in known],
-        "tumour_size_cm": [float(rows[o.patient_id]["tumour_size_cm"]) for o in known],
+        "tumour_size_cm": [_number_or_text(rows[o.patient_id]["tumour_size_cm"]) for o in known],
         "differentiation": [rows[o.patient_id]["differentiation"] for o in known],
         "lauren": [rows[o.patient_id]["lauren"] for o in known],
     }
@@ -172,6 +172,17 @@ def _fit_nomogram(outputs: Sequence[RecordOutput], score: RadScore, table: Path,
     except GastromapError as error:
         _log.warning("the bundle keeps the published nomogram: %s", error)
         return None
+
+
+def _number_or_text(cell: str) -> float | str | None:
+    """Read a cell; the fit leaves out rows without a value and refuses text by name."""
+    text = (cell or "").strip()
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _data_of(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
