@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import sub
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,8 +137,24 @@ def _pydicom() -> Reader:
     return read
 
 
-def _dicom2nifti() -> Reader:
+def import_dicom2nifti() -> Callable[..., Any]:
+    """Import its converter without what the import does to others.
+
+    It rewrites pydicom's table of character sets for the whole process, and Chinese names come out wrong afterwards.
+    """
+    from pydicom.charset import python_encoding
+
+    before = dict(python_encoding)
     from dicom2nifti.convert_dicom import dicom_series_to_nifti
+
+    python_encoding.clear()
+    python_encoding.update(before)
+    convert: Callable[..., Any] = dicom_series_to_nifti
+    return convert
+
+
+def _dicom2nifti() -> Reader:
+    dicom_series_to_nifti = import_dicom2nifti()
 
     def read(folder: Path) -> ReadSeries:
         return _from_nifti(dicom_series_to_nifti(str(folder), None, reorient_nifti=False)["NII"])

@@ -16,6 +16,7 @@ import pytest
 import SimpleITK
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+from benchmarks.readers import import_dicom2nifti
 from dicom_input.series_builder import Series, make_series
 from gastromap.dicom_input import GateSettings, load_folder
 from gastromap.volume import CtVolume
@@ -33,11 +34,10 @@ def by_dcm2niix(files: Path, scratch: Path) -> Grid:
 
 
 def by_dicom2nifti(files: Path, scratch: Path) -> Grid:
-    import dicom2nifti
-
+    convert = import_dicom2nifti()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dicom2nifti.dicom_series_to_nifti(str(files), str(scratch / "volume.nii"), reorient_nifti=False)
+        convert(str(files), str(scratch / "volume.nii"), reorient_nifti=False)
     return _nifti(scratch / "volume.nii")
 
 
