@@ -216,6 +216,15 @@ def _facts(folder: Path) -> dict[str, Any]:
     return {**facts, **{split: len(records) for split, records in read_datalist(folder).items()}}
 
 
+def _words(facts: dict[str, Any]) -> str:
+    """For example ``996 training and 204 validation slices of centres 1 and 2 (seed 31)``."""
+    sides = [f"{facts[name]} {name}" for name in ("training", "validation", "test") if facts.get(name)]
+    text = f"{' and '.join(sides)} slices"
+    if "centres" in facts:
+        text += f" of centre{'s' * (len(facts['centres']) > 1)} {' and '.join(map(str, facts['centres']))}"
+    return f"{text} (seed {facts['seed']})" if "seed" in facts else text
+
+
 def _interval(entry: dict[str, float], *, signed: bool = False) -> str:
     sign = "+" if signed else ""
     return f"{entry['value']:{sign}.3f} ({entry['low']:{sign}.3f} to {entry['high']:{sign}.3f})"
@@ -238,8 +247,9 @@ def _table(report: dict[str, Any]) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"SYNTHETIC images only. Training {plan['data']}, test {plan['test']}; {plan['crop_epochs']} epochs on crops "
-        f"and {plan['epochs']} on whole slices, batches of {plan['batch_size']}, seed {plan['seed']}, random initial "
+        f"SYNTHETIC images only. Training: {_words(plan['data'])}. Test: {_words(plan['test'])}. "
+        f"{plan['crop_epochs']} epochs on crops and {plan['epochs']} on whole slices, batches of {plan['batch_size']}, "
+        f"seed {plan['seed']}, random initial "
         "weights, auxiliary localisation. 95 % intervals from 1,000 resamples of patients; differences are paired.",
         "",
     ]

@@ -201,7 +201,7 @@ def _print(report: dict[str, Any], bundle: dict[str, Any] | None) -> None:
         return
     if "grad_cam" in bundle:
         cam = bundle["grad_cam"]
-        print(f"Grad-CAM Dice      {cam['dice']:.3f}  (centred disc of equal area {cam['dice_of_centred_disc']:.3f})")
+        print(f"Heat map Dice      {cam['dice']:.3f}  (centred disc of equal area {cam['dice_of_centred_disc']:.3f})")
     sets = bundle["prediction_sets"]
     print(f"prediction sets    {sets['coverage']:.3f} hold the stage (nominal {sets['nominal']:.2f})")
     print(f"confidently staged {sets['confidently_staged']:.3f}")
