@@ -57,7 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: Options, start: float) -> None:
     _quiet(options.log_level)
     from gastromap.bundle import Bundle
-    from gastromap.dicom_input.child_process import start_child
     from gastromap.output import prepare_output
     from gastromap.run_record import Stopwatch
 
@@ -68,9 +67,6 @@ def _run(options: Options, start: float) -> None:
         # The patient is not known yet; a damaged file is.
         read_clinical(options.clinical, patient_id="")
     output = prepare_output(options.output)
-    if options.settings.parse_in_child:
-        # Its imports run beside ours on the second core.
-        start_child()
     try:
         watch = Stopwatch(config=options.config)
         with watch.stage("import"), _collector_paused():

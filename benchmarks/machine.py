@@ -10,6 +10,8 @@ from pathlib import Path
 import SimpleITK
 import torch
 
+from gastromap.cores import usable_cores
+
 __all__ = ["load_average", "machine"]
 
 _PACKAGES = (
@@ -29,7 +31,7 @@ def machine(device: torch.device) -> dict[str, object]:
     """Processor, device, threads and versions, as plain values."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "device": str(device),
         "torch_threads": torch.get_num_threads(),
         "simpleitk_threads": SimpleITK.ProcessObject.GetGlobalDefaultNumberOfThreads(),

@@ -30,6 +30,7 @@ from benchmarks.machine import machine
 from gastromap.calibration import Calibration
 from gastromap.evaluation.assemble import EvaluationPlan, evaluate_table
 from gastromap.model_card import WEIGHTS_NAME, ModelCard
+from gastromap.models import GTRNet
 from gastromap.preprocessing import SlicePreprocessing
 from gastromap.training import read_datalist
 from gastromap.training.evaluating import prediction_rows
@@ -171,7 +172,7 @@ def _report(results: dict[str, Any], plan: _Plan, networks: Sequence[_Network]) 
     for network in networks:
         result = results[network.name]
         metrics = evaluate_table(result["rows"], EvaluationPlan())["stages"]["metrics"]
-        parameters = sum(p.numel() for p in _card_network(network).parameters())
+        parameters = sum(p.numel() for p in GTRNet(depth=network.depth, crop_fusion=network.crop_fusion).parameters())
         rows[network.name] = {
             "parameters": parameters,
             "training_minutes": round(result["training_seconds"] / 60, 1),
@@ -192,12 +193,6 @@ def _report(results: dict[str, Any], plan: _Plan, networks: Sequence[_Network]) 
         "networks": rows,
         "crop fusion": differences,
     }
-
-
-def _card_network(network: _Network) -> torch.nn.Module:
-    from gastromap.models import GTRNet
-
-    return GTRNet(depth=network.depth, crop_fusion=network.crop_fusion)
 
 
 def _entry(metrics: dict[str, Any], name: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gastromap.errors import ModelError, OutputError
+from gastromap.files import unwritable
 from gastromap.model_card import WEIGHTS_NAME, ModelCard, sha256_of
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreprocessingProfile
@@ -155,10 +156,5 @@ def _check_free(out: Path) -> None:
 
 
 def _unwritable(error: Exception) -> OutputError:
-    return OutputError(
-        "OUTPUT_UNWRITABLE",
-        where="output",
-        expected="a place that files can be written to",
-        got=(getattr(error, "strerror", None) or type(error).__name__).lower(),
-        remedy="Name another one, or free space and correct its permissions.",
-    )
+    remedy = "Name another one, or free space and correct its permissions."
+    return unwritable(error, expected="a place that files can be written to", remedy=remedy)

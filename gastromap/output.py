@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from pydicom.dataset import Dataset
 from gastromap.dicom_output.attributes import ObjectContext, object_context
 from gastromap.dicom_output.charset import quiet_pydicom
 from gastromap.dicom_output.checks import check_object, check_probabilities, check_round_trip, check_sources
-from gastromap.errors import GastromapError, OutputError
+from gastromap.errors import GastromapError
+from gastromap.files import check_none_exists, probe_folder, unwritable
 from gastromap.reports.json_result import WrittenFile, encode_json
 from gastromap.results import StudyResult
 
@@ -59,29 +59,6 @@ class OutputFolder:
                 return
 
 
-def _unwritable(error: OSError) -> OutputError:
-    # The path stays out of the message: folders are often named after patients.
-    return OutputError(
-        "OUTPUT_UNWRITABLE",
-        where="output",
-        expected="a folder that files can be written to",
-        got=(error.strerror or type(error).__name__).lower(),
-        remedy="Name another folder, or free space and correct its permissions.",
-    )
-
-
-def _check_free(path: Path) -> None:
-    taken = [name for name in _FINAL if os.path.lexists(path / name)]
-    if taken:
-        raise OutputError(
-            "OUTPUT_EXISTS",
-            where="output",
-            expected="a folder without an earlier result",
-            got=f"{taken[0]} in it",
-            remedy="Name an empty folder; results are never overwritten.",
-        )
-
-
 def prepare_output(path: Path) -> OutputFolder:
     """Check, before any work is done, that a result can be written to a folder; create it if it is missing.
 
@@ -110,15 +87,13 @@ def prepare_output(path: Path) -> OutputFolder:
             folder = OutputFolder(path, tuple(created))
         if not path.is_dir():
             raise NotADirectoryError(20, "not a directory")
-        _check_free(path)
-        # Modes say nothing to root and nothing about read-only mounts and quotas: only writing tells.
-        with tempfile.TemporaryFile(dir=path) as probe:
-            probe.write(b"\0")
+        check_none_exists(path, _FINAL)
+        probe_folder(path)
         for stale in path.glob(f"{_STAGING}*"):
             shutil.rmtree(stale)
     except OSError as error:
         folder.discard()
-        raise _unwritable(error) from error
+        raise unwritable(error) from error
     return folder
 
 
@@ -274,7 +249,7 @@ def write_study(result: StudyResult, output: Path | OutputFolder) -> tuple[Path,
             _commit(folder.path, result.run.run_id, files, objects, context)
     except OSError as error:
         folder.discard()
-        raise _unwritable(error) from error
+        raise unwritable(error) from error
     except BaseException:
         folder.discard()
         raise
@@ -292,7 +267,7 @@ def _commit(
             _write(staging / file.name, file.content)
         _check_staged(staging, files, objects, context)
         _sync_folder(staging / DICOM)
-        _check_free(path)
+        check_none_exists(path, _FINAL)
         for name in _FINAL:  # the DICOM folder first: of two runs at once, only one can rename it; result.json last
             os.rename(staging / name, path / name)
             renamed.append(path / name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from gastromap.cores import usable_cores
 from gastromap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.similarity <= 1:
         _refuse("--similarity above 0 and up to 1", "another number", "Correct the argument.")
     entries, clinical = _entries(arguments), _clinical(arguments)
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with tqdm(
         total=len(entries), unit="image", disable=arguments.quiet or arguments.no_images or None, leave=False
     ) as bar:
@@ -119,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
             clinical=clinical,
             compare_images=not arguments.no_images,
             threshold=arguments.similarity,
-            workers=workers,
+            workers=usable_cores(),
             progress=lambda: (bar.update(), None)[1],
         )
     if arguments.json:

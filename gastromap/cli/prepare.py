@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from gastromap.cores import usable_cores
 from gastromap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,15 +103,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     split.add_argument("--seed", type=int, default=0, metavar="S", help="of the split (default: %(default)s)")
     run = parser.add_argument_group("run")
-    run.add_argument("--workers", type=int, default=_cores(), metavar="N", help="processes (default: all %(default)s)")
+    run.add_argument(
+        "--workers", type=int, default=usable_cores(), metavar="N", help="processes (default: all %(default)s)"
+    )
     run.add_argument("--study-seconds", type=float, default=900, metavar="S", help="a study may take (%(default)s)")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run)
-
-
-def _cores() -> int:
-    # The cores this process may use, not those of the machine: containers and batch systems give fewer.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _refuse(expected: str, got: str, remedy: str) -> NoReturn:

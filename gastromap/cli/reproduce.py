@@ -26,30 +26,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from gastromap.files import unwritable, write_text
     from gastromap.reproduction import read_release, recompute, render_reproduction
 
     found = recompute(read_release(arguments.release), seed=arguments.seed)
     page = render_reproduction(found, command="gastromap reproduce --release DIR --out docs/reproduction.md")
-    _write(arguments.out, page)
-    if arguments.json is not None:
-        _write(arguments.json, json.dumps(found, indent=1) + "\n")
+    try:
+        write_text(arguments.out, page)
+        if arguments.json is not None:
+            write_text(arguments.json, json.dumps(found, indent=1) + "\n")
+    except OSError as error:
+        raise unwritable(error, expected="a folder that can be written to", remedy="Name another file.") from error
     print(f"{arguments.out} written")
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    from gastromap.errors import OutputError
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            "OUTPUT_UNWRITABLE",
-            where="output",
-            expected="a folder that can be written to",
-            got=(error.strerror or type(error).__name__).lower(),
-            remedy="Name another file.",
-        ) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+from gastromap.cores import usable_cores
 
 __all__ = ["register"]
 
@@ -91,9 +92,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 
 
 def _cores() -> int:
-    # The cores this process may use, not those of the machine: containers and batch systems give fewer.
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, 4)
+    return min(usable_cores(), 4)
 
 
 def _run(arguments: argparse.Namespace) -> int:

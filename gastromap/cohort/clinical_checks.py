@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gastromap.cohort.audit_input import patient_of_name
-from gastromap.cohort.labels import LARGEST_SIZE_CM
 from gastromap.cohort.spreadsheet import Table
 from gastromap.evaluation.stages import stage_index
+from gastromap.nomogram.clinical import DIFFERENTIATION, LARGEST_SIZE_CM, LAUREN
 
 __all__ = ["clinical_problems"]
 
@@ -43,8 +43,8 @@ def _one_of(*levels: str) -> Callable[[str], bool]:
 _RULES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "tumour_size_cm": (f"above 0 and up to {LARGEST_SIZE_CM:g} cm", _range(0, LARGEST_SIZE_CM, open_low=True)),
     "tumor_size": (f"above 0 and up to {LARGEST_SIZE_CM:g} cm", _range(0, LARGEST_SIZE_CM, open_low=True)),
-    "differentiation": ("well, moderate or poor", _one_of("well", "moderate", "poor")),
-    "lauren": ("intestinal, diffuse or mixed", _one_of("intestinal", "diffuse", "mixed")),
+    "differentiation": ("well, moderate or poor", _one_of(*DIFFERENTIATION)),
+    "lauren": ("intestinal, diffuse or mixed", _one_of(*LAUREN)),
     "age_years": ("0 to 120 years", _range(0, 120)),
     "age": ("0 to 120 years", _range(0, 120)),
     "cea_ng_ml": ("0 to 100,000", _range(0, 1e5)),

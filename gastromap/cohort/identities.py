@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gastromap.cohort.matching import BadCell
-from gastromap.errors import OutputError, UsageError
+from gastromap.errors import UsageError
+from gastromap.files import unwritable
 
 __all__ = ["Identities"]
 
@@ -49,11 +50,10 @@ class Identities:
             self._key = self._read() if path.exists() else secrets.token_bytes(32)
             self._write([])
         except OSError as error:
-            raise OutputError(
-                "OUTPUT_UNWRITABLE",
+            raise unwritable(
+                error,
                 where="file of identities",
                 expected="a file that can be written",
-                got=(error.strerror or type(error).__name__).lower(),
                 remedy="Name another one with --identities.",
             ) from error
 

@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from gastromap.cohort.spreadsheet import plain
 from gastromap.errors import UsageError
+from gastromap.nomogram.clinical import DIFFERENTIATION, LARGEST_SIZE_CM, LAUREN
 
 __all__ = [
-    "LARGEST_SIZE_CM",
     "Reading",
     "StageCodes",
     "Words",
@@ -27,9 +27,6 @@ __all__ = [
 
 #: Meaning of a bare number: ``1``: 1 is T1. ``0``: 0 is T1, as in a datalist.
 StageCodes = Literal[0, 1]
-#: A stomach is shorter than this; a larger figure is nearly always in millimetres.
-LARGEST_SIZE_CM: Final = 40.0
-
 _STAGE = re.compile(
     r"(?P<kind>[cpyrau]{0,3})\s*T\s*(?P<digit>[0-9xX]|is)\s*(?P<letter>[a-d]?)"
     r"\s*(?:N\s*[0-9x][a-c]?)?\s*(?:[,/]?\s*M\s*[0-9x][a-c]?)?\s*期?",
@@ -58,8 +55,8 @@ _LEVELS: Final[dict[str, dict[str, str]]] = {
 }
 _ALLOWED = {
     "stage": ("T1", "T2", "T3", "T4"),
-    "differentiation": ("well", "moderate", "poor"),
-    "lauren": ("intestinal", "diffuse", "mixed"),
+    "differentiation": DIFFERENTIATION,
+    "lauren": LAUREN,
 }
 
 

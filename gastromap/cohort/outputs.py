@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +14,14 @@ from gastromap.cohort.reconciliation import findings_csv, render_reconciliation
 from gastromap.cohort.resolving import Record
 from gastromap.cohort.splitting import SPLITS, split_csv
 from gastromap.evaluation.stages import STAGES
+from gastromap.files import write_text
 
 if TYPE_CHECKING:
     from gastromap.cohort.pipeline import CohortSummary
 
-__all__ = ["write_cohort_files", "write_text"]
+__all__ = ["write_cohort_files"]
 
 Used = Sequence[tuple[Case, Record, str]]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step, and its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def write_cohort_files(

@@ -23,6 +23,7 @@ from gastromap.cohort.splitting import Stratum, assign_splits, read_split
 from gastromap.cohort.spreadsheet import Table
 from gastromap.cohort.units import find_units
 from gastromap.errors import OutputError, UsageError
+from gastromap.files import unwritable
 
 __all__ = ["CohortSummary", "PreparePlan", "prepare_cohort"]
 
@@ -109,11 +110,10 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
             roster.bad_cells,
         )
     except OSError as error:
-        raise OutputError(
-            "OUTPUT_UNWRITABLE",
+        raise unwritable(
+            error,
             where="output folder",
             expected="a folder that can be written",
-            got=(error.strerror or type(error).__name__).lower(),
             remedy="Check space and permissions, then repeat the command: finished studies are kept.",
         ) from error
     return summary

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from gastromap.cohort.stack import KeyStack, key_stack
 from gastromap.dicom_input import GateSettings, build_volume, load_folder, select_series
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.dicom_input.patient import patient_identity
+from gastromap.dicom_input.process_limits import limit_memory
 from gastromap.errors import GastromapError
 from gastromap.key_slice import find_key_slice
 from gastromap.nifti import write_nifti
@@ -115,13 +115,6 @@ def _written(stack: KeyStack, job: StudyJob) -> dict[str, Any]:
     return {"status": "ready", "pixels": pixels, "complete": stack.complete}
 
 
-def _limit(settings: GateSettings) -> None:
-    space = settings.parse_bytes + _BYTES_PER_VOXEL * settings.max_voxels
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (space if hard == resource.RLIM_INFINITY else min(space, hard), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def work(job: StudyJob, connection: Connection) -> None:
     """Run a job in this process and send its result; the target of a :class:`multiprocessing.Process`.
 
@@ -134,7 +127,7 @@ def work(job: StudyJob, connection: Connection) -> None:
     # Ctrl-C goes to the parent, which ends its workers; a trace here could quote a path or a header.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    _limit(job.settings)
+    limit_memory(job.settings.parse_bytes + _BYTES_PER_VOXEL * job.settings.max_voxels)
 
     def ask(patient_id: str) -> Request:
         connection.send_bytes(json.dumps({"patient_id": patient_id}).encode())

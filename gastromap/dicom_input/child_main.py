@@ -18,6 +18,7 @@ from gastromap.dicom_input.image import ct_image
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.parse import parse_file
+from gastromap.dicom_input.process_limits import limit_memory, lower_limit
 from gastromap.dicom_input.scan import identify
 
 
@@ -46,14 +47,9 @@ def _decode(file: tuple[str, int], settings: GateSettings, answers: BinaryIO) ->
 
 
 def _limit(settings: GateSettings) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    space = settings.parse_bytes if hard == resource.RLIM_INFINITY else min(settings.parse_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (space, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_memory(settings.parse_bytes)
     # If the caller is gone nobody watches the clock.
-    seconds = int(time.process_time() + settings.parse_seconds) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard == resource.RLIM_INFINITY else min(seconds, hard), hard))
+    lower_limit(resource.RLIMIT_CPU, int(time.process_time() + settings.parse_seconds) + 1)
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from gastromap.dicom_input.limits import GateSettings
 
-__all__ = ["Child", "ChildFailedError", "borrowed_child", "start_child"]
+__all__ = ["Child", "ChildFailedError", "borrowed_child"]
 
 _MODULE = f"{__package__}.child_main"
 _PIPE_BYTES = 1 << 20
@@ -140,12 +140,6 @@ class Child:
 
 _lock = threading.Lock()
 _spare: list[Child] = []
-
-
-def start_child() -> None:
-    """Start a child now, so that its imports run while this process does something else."""
-    with borrowed_child():
-        pass
 
 
 @contextlib.contextmanager

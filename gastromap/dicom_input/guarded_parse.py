@@ -42,9 +42,11 @@ def parse_files(files: Sequence[ScannedFile], *, settings: GateSettings, labels:
     Refusal
         ``LIMIT_EXCEEDED``: the child did not survive a file.
     """
-    short = _short(files, settings) if settings.parse_in_child else [None] * len(files)
-    rest = [file for file, parsed in zip(files, short, strict=True) if parsed is None]
-    long = _guarded(rest, settings, labels) if settings.parse_in_child else _unguarded(rest, settings)
+    if not settings.parse_in_child:
+        yield from (parse_file(file, settings=settings) for file in files)
+        return
+    short = _short(files, settings)
+    long = _guarded([file for file, parsed in zip(files, short, strict=True) if parsed is None], settings, labels)
     for parsed in short:
         yield next(long) if parsed is None else parsed
 
@@ -58,11 +60,6 @@ def _short(files: Sequence[ScannedFile], settings: GateSettings) -> list[ParsedF
         if parsed is not None and parsed.header is not None:
             left -= file.size if parsed.pixels is None else parsed.pixels.offset
     return found
-
-
-def _unguarded(files: Sequence[ScannedFile], settings: GateSettings) -> Iterator[ParsedFile]:
-    for file in files:
-        yield parse_file(file, settings=settings)
 
 
 def _guarded(files: Sequence[ScannedFile], settings: GateSettings, labels: Labels) -> Iterator[ParsedFile]:

@@ -17,6 +17,7 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "class_rates",
+    "confidence_places",
     "confusion_matrix",
     "dice",
     "number_needed_to_treat",
@@ -146,6 +147,31 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
     return _ratio(drawn @ squares, drawn.sum(axis=-1))
 
 
+def confidence_places(
+    probabilities: ArrayLike, labels: ArrayLike, *, bins: int
+) -> tuple[_Array, NDArray[np.bool_], NDArray[np.intp]]:
+    """Confidence of each case, and the bin of equal width over 0 to 1, closed on the right, in which it lies.
+
+    Parameters
+    ----------
+    probabilities : array, shape (n, n_stages)
+    labels : array of int, shape (n,)
+    bins : int
+
+    Returns
+    -------
+    highest : array, shape (n,)
+        Highest probability.
+    right : array of bool, shape (n,)
+        Whether it is that of the label.
+    place : array of int, shape (n,)
+        0 to ``bins`` - 1.
+    """
+    probabilities = np.asarray(probabilities, dtype=float)
+    highest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == np.asarray(labels)
+    return highest, right, np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
+
+
 def calibration_error(
     probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, bins: int = 15
 ) -> _Array:
@@ -164,11 +190,9 @@ def calibration_error(
     array, shape (…)
         0 to 1. It rises with the number of bins and falls with that of cases, so compare it at equal numbers only.
     """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    highest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
+    highest, right, place = confidence_places(probabilities, labels, bins=bins)
     gaps = (highest - right)[:, np.newaxis] * (place[:, np.newaxis] == np.arange(bins))
-    drawn = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=float)
+    drawn = np.ones(len(highest)) if weights is None else np.asarray(weights, dtype=float)
     return _ratio(np.abs(drawn @ gaps).sum(axis=-1), drawn.sum(axis=-1))
 
 

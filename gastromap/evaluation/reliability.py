@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gastromap.evaluation.metrics import confidence_places
+
 __all__ = [
     "CalibrationBins",
     "CalibrationLine",
@@ -250,9 +252,7 @@ def confidence_bins(
         ``low``, ``high``, ``count``, ``confidence`` (mean highest probability) and ``right`` (share); the last two
         are None in an empty bin.
     """
-    values, truth = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    highest, right = values.max(axis=1), values.argmax(axis=1) == truth
-    place = np.clip(np.ceil(highest * bins).astype(int) - 1, 0, bins - 1)
+    highest, right, place = confidence_places(probabilities, labels, bins=bins)
     result: list[dict[str, float | int | None]] = []
     for k in range(bins):
         inside = place == k

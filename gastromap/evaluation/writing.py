@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gastromap.errors import OutputError
 from gastromap.evaluation.drawing import figure_bytes, house_style
 from gastromap.evaluation.figures import evaluation_figures
 from gastromap.evaluation.page import render_page
 from gastromap.evaluation.tables import csv_text, evaluation_tables
+from gastromap.files import check_none_exists, probe_folder, unwritable
 
 __all__ = ["RESULT", "check_output", "write_evaluation"]
 
@@ -32,33 +32,12 @@ def check_output(out: Path) -> None:
     OutputError
         ``OUTPUT_EXISTS`` or ``OUTPUT_UNWRITABLE``.
     """
-    taken = [name for name in (_TABLES, _FIGURES, _PAGE, RESULT) if os.path.lexists(out / name)]
-    if taken:
-        raise OutputError(
-            "OUTPUT_EXISTS",
-            where="output",
-            expected="a folder without an earlier result",
-            got=f"{taken[0]} in it",
-            remedy="Name an empty folder; results are never overwritten.",
-        )
+    check_none_exists(out, (_TABLES, _FIGURES, _PAGE, RESULT))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        # Modes say nothing to root and nothing about read-only mounts and quotas: only writing tells.
-        with tempfile.TemporaryFile(dir=out) as probe:
-            probe.write(b"\0")
+        probe_folder(out)
     except OSError as error:
-        raise _unwritable(error) from error
-
-
-def _unwritable(error: OSError) -> OutputError:
-    # The path stays out of the message: folders are often named after patients.
-    return OutputError(
-        "OUTPUT_UNWRITABLE",
-        where="output",
-        expected="a folder that files can be written to",
-        got=(error.strerror or type(error).__name__).lower(),
-        remedy="Name another folder, or free space and correct its permissions.",
-    )
+        raise unwritable(error) from error
 
 
 def write_evaluation(
@@ -98,7 +77,7 @@ def write_evaluation(
     try:
         return _commit(out, files)
     except OSError as error:
-        raise _unwritable(error) from error
+        raise unwritable(error) from error
 
 
 def _commit(out: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:

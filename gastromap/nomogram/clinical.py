@@ -16,7 +16,7 @@ from gastromap.errors import UsageError
 from gastromap.nomogram.json_file import JsonProblemError, finite, parse_object, read_limited
 from gastromap.results import ClinicalVariables
 
-__all__ = ["DIFFERENTIATION", "LAUREN", "check_clinical", "read_clinical"]
+__all__ = ["DIFFERENTIATION", "LARGEST_SIZE_CM", "LAUREN", "check_clinical", "read_clinical"]
 
 #: Levels of the nomogram; the first is the reference.
 DIFFERENTIATION = ("well", "moderate", "poor")
@@ -27,7 +27,7 @@ _NAMES = ("tumour_size_cm", *_CATEGORIES)
 _PATIENT = "PatientID"
 _LIMIT_BYTES = 1_000_000
 #: A stomach is shorter than this; a larger figure is nearly always given in millimetres.
-_LARGEST_SIZE_CM = 40.0
+LARGEST_SIZE_CM = 40.0
 #: What a spreadsheet exports for an empty cell.
 _EMPTY_CELLS = frozenset({"", "na", "n/a", "null"})
 
@@ -52,12 +52,12 @@ def _check_names(names: list[str]) -> None:
 def _size(value: object) -> float | None:
     if value is None:
         return None
-    expected = f"tumour_size_cm above 0 and up to {_LARGEST_SIZE_CM:g}"
+    expected = f"tumour_size_cm above 0 and up to {LARGEST_SIZE_CM:g}"
     try:
         size_cm = finite(value)
     except ValueError:
         _refuse(expected=expected, got="no number", remedy="Give the size in cm as a plain number.")
-    if not 0 < size_cm <= _LARGEST_SIZE_CM:
+    if not 0 < size_cm <= LARGEST_SIZE_CM:
         _refuse(expected=expected, got="a number outside", remedy="Give the largest diameter in cm, not mm.")
     return size_cm
 

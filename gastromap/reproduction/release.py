@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.cohort.audit_input import patient_of_name
 from gastromap.errors import UsageError
+from gastromap.nomogram.clinical import DIFFERENTIATION, LAUREN
 
 __all__ = ["Release", "patient_of", "read_release"]
 
@@ -25,9 +27,6 @@ _TABLES = {
     "first external list": "val1.csv",
     "second external list": "val2.csv",
 }
-_LEVELS = {"Differentiation_status": ("well", "moderate", "poor"), "Lauren": ("intestinal", "diffuse", "mixed")}
-#: ``37_P000776229.nii_+01.png`` is a slice of patient ``37_P000776229``.
-_SLICE = re.compile(r"(?P<patient>.+?)\.nii(?P<offset>_[+-]\d+)?\.png")
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,8 @@ class Release:
 
 
 def patient_of(name: str) -> str:
-    """Patient of a slice by its file name; names without one are patients of their own."""
-    match = _SLICE.fullmatch(name)
-    return match["patient"] if match else name
+    """Patient of a slice by its file name: ``37_P000776229.nii_+01.png`` is one of ``37_P000776229``."""
+    return patient_of_name(name, ".nii")
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -107,10 +105,8 @@ def read_release(folder: Path) -> Release:
             features=np.array([[float(row[name]) for name in columns] for row in deep]),
             clinical={
                 "tumour_size_cm": [float(row["Tumor_size"]) for row in clinical],
-                "differentiation": [
-                    _level(row, "Differentiation_status", _LEVELS["Differentiation_status"]) for row in clinical
-                ],
-                "lauren": [_level(row, "Lauren", _LEVELS["Lauren"]) for row in clinical],
+                "differentiation": [_level(row, "Differentiation_status", DIFFERENTIATION) for row in clinical],
+                "lauren": [_level(row, "Lauren", LAUREN) for row in clinical],
             },
             clinical_rows=tuple(tuple(value for key, value in row.items() if key != "image_name") for row in clinical),
             lists={key: tuple(row["PatientID"] for row in tables[key]) for key in _TABLES if key.endswith("list")},

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gastromap.errors import OutputError, UsageError
+from gastromap.files import write_text
 from gastromap.synthetic.cases import STAGES, sample_case
 from gastromap.synthetic.export_scan import MATRIX, plan_scan
 from gastromap.synthetic.export_tables import clinical_csv, clinical_row, datalist_json, split_cases
@@ -159,8 +160,8 @@ def write_cohort(
         shutil.rmtree(out / ".partial", ignore_errors=True)
         records = [json.loads(_record_path(out, case).read_text(encoding="utf-8")) for case in cases]
         split = split_cases(cases, validation_share=validation_share)
-        _write_text(out / "clinical.csv", clinical_csv([r["clinical"] for r in records], split))
-        _write_text(out / "datalist.json", datalist_json([r["datalist"] for r in records], split))
+        write_text(out / "clinical.csv", clinical_csv([r["clinical"] for r in records], split))
+        write_text(out / "datalist.json", datalist_json([r["datalist"] for r in records], split))
     except OSError as error:
         raise OutputError(
             "OUTPUT_UNWRITABLE",
@@ -221,7 +222,7 @@ def _write_patient(job: tuple[CohortPlan, Path, Case, int]) -> None:
         "centre": case.centre,
     }
     shutil.rmtree(partial)
-    _write_text(_record_path(out, case), json.dumps(record, indent=1) + "\n")
+    write_text(_record_path(out, case), json.dumps(record, indent=1) + "\n")
 
 
 def _clinical_name(case: Case) -> str:
@@ -240,13 +241,6 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def _claim(out: Path, plan: CohortPlan) -> None:
     """Write the plan into an empty folder, or check that the folder holds the same one."""
     wanted = json.loads(json.dumps(asdict(plan)))
@@ -261,7 +255,7 @@ def _claim(out: Path, plan: CohortPlan) -> None:
         found, got = {}, "other files"
     if found is None:
         out.mkdir(parents=True, exist_ok=True)
-        _write_text(out / _PLAN_FILE, json.dumps(wanted, indent=1) + "\n")
+        write_text(out / _PLAN_FILE, json.dumps(wanted, indent=1) + "\n")
     elif found != wanted:
         raise UsageError(
             "COHORT_DIFFERS",

@@ -241,20 +241,15 @@ class TestBadStudies:
         assert len(summary.findings) == 12
 
 
+def prepare_nifti(images: Path, table: Path, out: Path) -> int:
+    """Exit code of the command with nothing but the files named."""
+    files = ["--images", str(images), "--table", str(table), "--out", str(out)]
+    return main(["prepare", "--format", "nifti", *files, "--quiet"])
+
+
 def test_two_codings_of_a_stage_column_are_refused(write_csv: Any, images: Path, tmp_path: Path, capsys: Any) -> None:
     rows = write_csv([{"ID": str(k), "pT": str(k % 4)} for k in range(8)])
-    command = [
-        "prepare",
-        "--format",
-        "nifti",
-        "--images",
-        str(images),
-        "--table",
-        str(rows),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    assert main([*command, "--quiet"]) == 2
+    assert prepare_nifti(images, rows, tmp_path / "o") == 2
     assert "STAGE_CODES column pT" in capsys.readouterr().err
 
 
@@ -264,18 +259,7 @@ def test_leading_zeros_that_a_spreadsheet_dropped_are_forgiven_and_said(
     for number, path in enumerate(sorted(images.iterdir())):
         path.rename(images / f"{number:04d}.nii.gz")
     rows = write_csv([{"ID": str(k), "pT": "T2"} for k in range(12)])
-    command = [
-        "prepare",
-        "--format",
-        "nifti",
-        "--images",
-        str(images),
-        "--table",
-        str(rows),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    assert main([*command, "--quiet"]) == 0
+    assert prepare_nifti(images, rows, tmp_path / "o") == 0
     assert len(records_of(tmp_path / "o")) == 12
     assert {row["code"] for row in findings_of(tmp_path / "o")} == {"ZEROS_DIFFER"}
 
@@ -301,16 +285,5 @@ def test_a_wrong_rule_of_matching_is_met_with_advice(
     images: Path, table: Path, tmp_path: Path, write_csv: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = write_csv([{"ID": "somebody", "pT": "T1"}])
-    command = [
-        "prepare",
-        "--format",
-        "nifti",
-        "--images",
-        str(images),
-        "--table",
-        str(rows),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    assert main([*command, "--quiet"]) == 3
+    assert prepare_nifti(images, rows, tmp_path / "o") == 3
     assert "No identifier of the table belongs to a study (--match name)" in capsys.readouterr().out

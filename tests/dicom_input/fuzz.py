@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
+from benchmarks.usage import memory_bytes
 from dicom_input.fault_rows import _recode_with_gdcm, arterial
 from dicom_input.mutations import MUTATIONS, Files, header_length
 from dicom_input.series_builder import Series, make_series
@@ -183,13 +184,8 @@ def main() -> None:
     defects, outcomes = run(given.seed, given.cases)
     for defect in defects:
         sys.stdout.write(json.dumps(defect) + "\n")
-    sys.stdout.write(json.dumps({"outcomes": dict(outcomes.most_common()), "peak_bytes": _peak_bytes()}) + "\n")
-
-
-def _peak_bytes() -> int:
     # ru_maxrss would begin with the memory of the process that started this one.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    sys.stdout.write(json.dumps({"outcomes": dict(outcomes.most_common()), "peak_bytes": memory_bytes()[1]}) + "\n")
 
 
 if __name__ == "__main__":

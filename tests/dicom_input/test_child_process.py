@@ -69,7 +69,8 @@ class TestAfterFailure:
         self, tmp_path: Path, read: Callable[..., CtVolume]
     ) -> None:
         make_series().write(tmp_path)
-        child_process.start_child()
+        with child_process.borrowed_child():
+            pass
         for child in child_process._spare:
             os.kill(child.pid, signal.SIGKILL)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -89,7 +90,7 @@ class TestAfterFailure:
     def test_no_child_is_left_when_the_program_ends(self) -> None:
         program = (
             "from gastromap.dicom_input import child_process\n"
-            "child_process.start_child()\n"
+            "with child_process.borrowed_child(): pass\n"
             "print(child_process._spare[0].pid)"
         )
         run = subprocess.run(

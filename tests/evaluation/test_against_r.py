@@ -35,19 +35,22 @@ def advanced(table, probabilities=None):
     )
 
 
+#: Our name and that of the R script, for metrics with intervals in both.
+INTERVALS_TOO = (
+    ("accuracy", "accuracy"),
+    ("auc.macro", "auc_macro"),
+    ("kappa.linear", "kappa_linear"),
+    ("kappa.quadratic", "kappa_quadratic"),
+    ("ordinal_mae", "ordinal_mae"),
+    ("ordinal_c_index", "ordinal_c_index"),
+    ("brier", "brier"),
+)
+
+
 def check_stages(stage, predicted, probabilities, expected):
     assert confusion_matrix(stage, predicted).tolist() == expected["confusion"]
     found = stage_metrics(stage, predicted, probabilities)
-    for ours, theirs in (
-        ("accuracy", "accuracy"),
-        ("auc.macro", "auc_macro"),
-        ("kappa.linear", "kappa_linear"),
-        ("kappa.quadratic", "kappa_quadratic"),
-        ("ordinal_mae", "ordinal_mae"),
-        ("ordinal_c_index", "ordinal_c_index"),
-        ("brier", "brier"),
-        ("calibration_error", "ece"),
-    ):
+    for ours, theirs in (*INTERVALS_TOO, ("calibration_error", "ece")):
         assert float(found[ours]) == pytest.approx(expected[theirs], abs=DIGITS), ours
     for name in ("auc", "sensitivity", "specificity", "ppv", "npv"):
         assert [float(found[f"{name}.{stage}"]) for stage in STAGES] == pytest.approx(expected[name], abs=DIGITS), name
@@ -56,15 +59,7 @@ def check_stages(stage, predicted, probabilities, expected):
 def check_intervals(stage, predicted, probabilities, patients, expected, *, tolerance):
     """Two bootstraps of the same data differ by their own random error, some hundredths of the width."""
     found = bootstrap_intervals(stage, predicted, probabilities, patients, resamples=4000, seed=11)
-    for ours, theirs in (
-        ("accuracy", "accuracy"),
-        ("auc.macro", "auc_macro"),
-        ("kappa.linear", "kappa_linear"),
-        ("kappa.quadratic", "kappa_quadratic"),
-        ("ordinal_mae", "ordinal_mae"),
-        ("ordinal_c_index", "ordinal_c_index"),
-        ("brier", "brier"),
-    ):
+    for ours, theirs in INTERVALS_TOO:
         low, high = expected["low"][theirs], expected["high"][theirs]
         assert found[ours] == pytest.approx((low, high), abs=tolerance * (high - low)), ours
 
