@@ -20,6 +20,7 @@ from gastromap.explain import explanation, otsu_mask
 from gastromap.preprocessing import SlicePreprocessing
 from gastromap.staging import best_device
 from gastromap.training.datalist import read_datalist
+from gastromap.training.recalibration import LabelledLogits, set_quality
 from gastromap.training.records import RecordOutput, run_records
 
 __all__ = ["evaluate_bundle", "prediction_rows"]
@@ -67,7 +68,8 @@ def evaluate_bundle(
     Returns
     -------
     dict
-        Metrics with 95 % intervals; ``grad_cam`` holds the mean Dice of the binarised map with the tumour mask and
+        Metrics with 95 % intervals; ``prediction_sets`` as :func:`gastromap.training.recalibration.set_quality`, with
+        ``confidently_staged``; ``grad_cam`` holds the mean Dice of the binarised map with the tumour mask and
         that of a disc of equal area in the middle of the body field.
     """
     bundle = Bundle.find(models)
@@ -77,18 +79,18 @@ def evaluate_bundle(
     preprocess = SlicePreprocessing(bundle.card.profile())
     rows: list[dict[str, Any]] = []
     overlap: list[tuple[int, float, float]] = []
-    covered = confident = 0
+    confident = 0
+    cases: list[LabelledLogits] = []
     for output in run_records(records, network, preprocess, device=device, progress=progress):
         _, ballot, confidence, _ = bundle.judge(output.logits, output.features[output.key])
-        covered += STAGES[output.label] in confidence.prediction_set
+        cases.append(LabelledLogits(output.patient_id, output.label, output.logits))
         confident += confidence.staged
         rows.append(_row(output, ballot))
         if output.mask is not None and output.mask.any():
             overlap.append((output.label, *_overlap(output, network, ballot.stage, device)))
     metrics = evaluate_predictions(rows, seed=seed)
     metrics["prediction_sets"] = {
-        "coverage": covered / len(rows),
-        "nominal": bundle.calibration.coverage,
+        **set_quality(cases, [bundle.calibration] * len(cases)),
         "confidently_staged": confident / len(rows),
     }
     if overlap:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
 
@@ -15,45 +12,6 @@ from gastromap.bundle import Bundle
 from gastromap.cli import main
 from gastromap.model_card import WEIGHTS_NAME, sha256_of
 from tests.builders.bundle import BUNDLE, make_bundle
-
-_SPACING_MM = 3.0
-
-
-def _slice(stage: int, rng: np.random.Generator) -> np.ndarray:
-    """A body with a bright disc that grows with the stage: random weights already answer to it."""
-    y, x = np.mgrid[:128, :128] - 63.5
-    hu = np.where((x / 52) ** 2 + (y / 38) ** 2 < 1, 40.0, -1000.0)
-    hu[np.hypot(x, y) < 6 + 6 * stage + max(-4.0, rng.normal(0, 5))] = 140
-    noisy: np.ndarray = hu + rng.normal(0, 12, hu.shape)
-    return noisy
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """96 training and 48 validation patients, with clinical variables."""
-    folder = tmp_path_factory.mktemp("publish")
-    rng = np.random.default_rng(3)
-    affine = np.diag([-_SPACING_MM, -_SPACING_MM, 5.0, 1.0])
-    splits: dict[str, list[dict[str, object]]] = {"training": [], "validation": [], "test": []}
-    rows = []
-    for number in range(144):
-        stage, name = number % 4, f"P{number:03d}"
-        image = nib.Nifti1Image(_slice(stage, rng).T[..., None].astype(np.int16), affine)
-        nib.save(image, folder / f"{name}.nii.gz")
-        split = "training" if number < 96 else "validation"
-        splits[split].append({"image": f"{name}.nii.gz", "label": stage, "patient_id": name})
-        size = round(float(np.clip(2 + stage + rng.normal(0, 1.5), 0.5, 12)), 1)
-        grade = str(rng.choice(["well", "moderate", "poor"]))
-        lauren = str(rng.choice(["intestinal", "diffuse", "mixed"]))
-        # As in any real table, one patient was not measured.
-        measured = "" if number == 100 else size
-        rows.append({"patient_id": name, "tumour_size_cm": measured, "differentiation": grade, "lauren": lauren})
-    (folder / "datalist.json").write_text(json.dumps(splits))
-    with (folder / "clinical.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +21,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_published_bundle_is_complete_and_belongs_to_its_weights(
-    run: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_bundle(tmp_path)
     bundle = tmp_path / BUNDLE.name
     models = bundle / "models"
-    arguments = ["--run", str(run), "--data", str(cohort), "--bundle", str(bundle), "--command", "train it"]
+    arguments = ["--run", str(run), "--data", str(labelled), "--bundle", str(bundle), "--command", "train it"]
     assert main(["publish", *arguments]) == 0
     assert "validation: macro_auc" in capsys.readouterr().out
 
@@ -88,14 +46,14 @@ def test_a_published_bundle_is_complete_and_belongs_to_its_weights(
 
 
 def test_without_clinical_variables_a_nomogram_of_other_weights_is_taken_away_and_the_cohort_is_named(
-    run: Path, cohort: Path, tmp_path: Path
+    run: Path, labelled: Path, tmp_path: Path
 ) -> None:
     make_bundle(tmp_path)
     bundle = tmp_path / BUNDLE.name
     (bundle / "models" / "nomogram.json").write_text("{}")
     data = tmp_path / "data"
     data.mkdir()
-    for file in cohort.iterdir():
+    for file in labelled.iterdir():
         if file.name != "clinical.csv":
             (data / file.name).symlink_to(file)
     arguments = ["--run", str(run), "--data", str(data), "--bundle", str(bundle), "--cohort", "our hospital"]
@@ -110,14 +68,14 @@ def test_without_clinical_variables_a_nomogram_of_other_weights_is_taken_away_an
 
 
 def test_a_run_without_weights_is_refused_and_the_bundle_keeps_its_own(
-    cohort: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    labelled: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_bundle(tmp_path)
     bundle = tmp_path / BUNDLE.name
     before = {path.name: sha256_of(path) for path in (bundle / "models").iterdir()}
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "model.json").write_bytes((run / "model.json").read_bytes())
-    arguments = ["--run", str(tmp_path / "empty"), "--data", str(cohort), "--bundle", str(bundle)]
+    arguments = ["--run", str(tmp_path / "empty"), "--data", str(labelled), "--bundle", str(bundle)]
     assert main(["publish", *arguments]) == 2
     assert capsys.readouterr().err.startswith("PUBLISH_INPUT")
     assert {path.name: sha256_of(path) for path in (bundle / "models").iterdir()} == before
