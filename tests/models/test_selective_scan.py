@@ -7,9 +7,17 @@ import torch
 from torch import Tensor
 
 from gastromap.models.selective_scan import selective_scan
+from gastromap.models.selective_scan.native import why_not
 
-CPU_BACKENDS = ["block"]
 _NAMES = ("u", "dt", "A", "B", "C")
+
+
+@pytest.fixture(params=["block", "native"])
+def backend(request: pytest.FixtureRequest) -> str:
+    reason = why_not(torch.zeros(1)) if request.param == "native" else None
+    if reason is not None:
+        pytest.skip(f"compiled selective scan: {reason}")
+    return request.param
 
 
 def make_inputs(
@@ -53,7 +61,6 @@ def log_space_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
 
 
 class TestValues:
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     @pytest.mark.parametrize("length", [256, 1000])
     @pytest.mark.parametrize("step", [0.02, 0.1, 0.5, 1, 3, 10])
     def test_float32_is_within_1e5_of_the_recurrence_in_float64(self, backend: str, length: int, step: float) -> None:
@@ -70,7 +77,6 @@ class TestValues:
         error = (log_space_scan(*as_float(inputs)) - truth).abs().max()
         assert bool(error <= 1e-5 * truth.abs().max()) is good
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     @pytest.mark.parametrize(("batch", "length", "chunk"), [(2, 5, None), (2, 5, 64), (3, 1, None), (2, 100, 7)])
     def test_any_length_and_chunk_gives_the_same(
         self, backend: str, batch: int, length: int, chunk: int | None
@@ -79,16 +85,15 @@ class TestValues:
         truth = selective_scan(*inputs, backend="sequential")
         torch.testing.assert_close(selective_scan(*inputs, backend=backend, chunk=chunk), truth)
 
-    def test_one_channel_and_one_state_is_the_sum_worked_out_by_hand(self) -> None:
+    def test_one_channel_and_one_state_is_the_sum_worked_out_by_hand(self, backend: str) -> None:
         # dt = ln 2 with A = -1 halves the state at each step: h = 2 ln2, ln2 + 4 ln2; y = C h + D u.
         half = torch.log(torch.tensor(2.0, dtype=torch.float64)).item()
         u = torch.tensor([[[2.0], [4.0]]], dtype=torch.float64)
         one = torch.ones_like(u)
         D = torch.tensor([10.0], dtype=torch.float64)
-        y = selective_scan(u, half * one, -one[0, :1], one, 3 * one, D)
+        y = selective_scan(u, half * one, -one[0, :1], one, 3 * one, D, backend=backend)
         assert y.flatten().tolist() == pytest.approx([6 * half + 20, 15 * half + 40])
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     def test_z_gates_after_d_has_been_added(self, backend: str) -> None:
         inputs = make_inputs(length=9, channels=4, states=2)
         D, z = torch.arange(4, dtype=torch.float64), torch.randn_like(inputs[0])
@@ -96,7 +101,6 @@ class TestValues:
         y = selective_scan(*inputs, D, z, backend=backend)
         torch.testing.assert_close(y, (plain + D * inputs[0]) * z * torch.sigmoid(z))
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     def test_half_precision_and_autocast_are_computed_in_float32(self, backend: str) -> None:
         inputs = as_float(make_inputs(length=300, channels=8, states=4))
         expected = selective_scan(*inputs, backend=backend)
@@ -108,23 +112,28 @@ class TestValues:
         expected = selective_scan(*(x.float() for x in rounded), backend=backend)
         torch.testing.assert_close(y, expected.bfloat16())
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     def test_a_nan_stays_in_its_channel_and_batch_entry_and_after_its_time(self, backend: str) -> None:
         inputs = make_inputs(batch=2, length=40, channels=20, states=4)
         inputs[0][1, 30, 17] = torch.nan
-        bad = selective_scan(*inputs, backend=backend).isnan()
-        assert bad[1, 30:, 17].all()
-        assert bad.sum() == 10
+        for kind in (torch.float64, torch.float32):
+            bad = selective_scan(*(x.to(kind) for x in inputs), backend=backend).isnan()
+            assert bad[1, 30:, 17].all()
+            assert bad.sum() == 10
+
+    @pytest.mark.parametrize("step", [1e-9, 1e4])
+    def test_steps_of_almost_nothing_and_beyond_all_decay_stay_exact(self, backend: str, step: float) -> None:
+        inputs = make_inputs(length=40, channels=3, states=4, step=step)
+        truth = selective_scan(*inputs, backend="sequential")
+        y = selective_scan(*as_float(inputs), backend=backend)
+        assert (y - truth).abs().max() <= 1e-5 * truth.abs().max()
 
 
 class TestGradients:
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     @pytest.mark.parametrize("chunk", [None, 1, 4, 5, 13])
     def test_gradcheck_passes_for_every_chunk_length(self, backend: str, chunk: int | None) -> None:
         inputs = [x.requires_grad_() for x in make_inputs(batch=2, length=13, channels=5, states=3)]
         assert torch.autograd.gradcheck(lambda *x: selective_scan(*x, backend=backend, chunk=chunk), inputs)
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     def test_gradcheck_passes_for_one_step_and_for_d_and_z(self, backend: str) -> None:
         inputs = make_inputs(batch=2, length=1, channels=3, states=2)
         inputs += [torch.ones(3, dtype=torch.float64), torch.randn_like(inputs[0])]
@@ -132,7 +141,6 @@ class TestGradients:
             x.requires_grad_()
         assert torch.autograd.gradcheck(lambda *x: selective_scan(*x, backend=backend), inputs)
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     @pytest.mark.parametrize("length", [256, 1000, 4096])
     def test_float32_gradients_are_within_1e5_of_float64(self, backend: str, length: int) -> None:
         inputs = make_inputs(length=length, channels=12, states=16)
@@ -141,7 +149,6 @@ class TestGradients:
             assert (ours - true).norm() <= 1e-5 * true.norm(), name
             assert (ours - true).abs().max() <= 1e-5 * true.abs().max(), name
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
     def test_a_small_budget_and_inputs_out_of_order_in_memory_change_nothing(self, backend: str) -> None:
         inputs = make_inputs(batch=2, length=70, channels=6, states=4)
         truth = gradients(inputs, backend="sequential")
@@ -155,7 +162,19 @@ class TestGradients:
         for ours, true in zip(found, truth, strict=True):
             torch.testing.assert_close(ours, true)
 
-    @pytest.mark.parametrize("backend", CPU_BACKENDS)
+    def test_several_threads_and_batch_entries_give_what_one_thread_gives(self, backend: str) -> None:
+        inputs = make_inputs(batch=3, length=50, channels=70, states=4)
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            one = gradients(inputs, backend=backend)
+            torch.set_num_threads(4)
+            four = gradients(inputs, backend=backend)
+        finally:
+            torch.set_num_threads(before)
+        for ours, true in zip(four, one, strict=True):
+            torch.testing.assert_close(ours, true)
+
     def test_a_second_derivative_is_refused(self, backend: str) -> None:
         inputs = [x.requires_grad_() for x in make_inputs(length=9, channels=2, states=2)]
         (first,) = torch.autograd.grad(

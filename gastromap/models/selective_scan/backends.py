@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gastromap.errors import UsageError
-from gastromap.models.selective_scan import cuda
+from gastromap.models.selective_scan import cuda, native
 from gastromap.models.selective_scan.block import block_scan, block_scan_plain
 from gastromap.models.selective_scan.sequential import sequential_scan
 
@@ -34,6 +34,8 @@ def run(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, backend: str, ch
             return cuda.cuda_scan(*inputs)
         if name == "sequential":
             return sequential_scan(*inputs)
+        if name == "native":
+            return native.native_scan(*inputs, chunk=chunk)
         if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
             return block_scan(*inputs, chunk=chunk, budget=budget)
         return block_scan_plain(*inputs, chunk)
@@ -68,7 +70,7 @@ def _why_not(backend: str, u: Tensor) -> str | None:
     if backend == "cuda":
         return cuda.why_not(u)
     if backend == "native":
-        return "it is not part of this version"
+        return native.why_not(u)
     return None
 
 
