@@ -20,7 +20,7 @@ from gastromap.evaluation.ranking import binary_auc
 from gastromap.evaluation.stages import STAGES
 from gastromap.evaluation.table import StagePredictions, column, is_empty, numbers, refuse
 
-__all__ = ["Endpoint", "EndpointColumns", "endpoint_metrics", "read_endpoint", "stage_endpoint"]
+__all__ = ["Endpoint", "EndpointColumns", "endpoint_metrics", "outcomes", "read_endpoint", "stage_endpoint"]
 
 _Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def read_endpoint(
         ``PREDICTIONS_INVALID``: a column is missing, a cell cannot be read, both outcomes are not there, or a score
         that is no probability has no threshold.
     """
-    truth = [_outcome(cell, where, number) for number, cell in enumerate(column(rows, where.label), start=1)]
+    truth = outcomes(rows, where.label, where.positive)
     score = numbers(rows, where.score)
     use = np.asarray([value is not None for value in truth]) & ~np.isnan(score)
     positive = np.asarray([bool(value) for value in truth])[use]
@@ -144,16 +144,35 @@ def read_endpoint(
     )
 
 
-def _outcome(cell: object, where: EndpointColumns, number: int) -> bool | None:
+def outcomes(rows: Sequence[Mapping[str, Any]], name: str, positive: Sequence[str] = ()) -> list[bool | None]:
+    """Whether each cell of a column is positive; None where it is empty.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+    name : str
+        Of the column.
+    positive : sequence of str
+        Cells that are positive; without them 1/0, yes/no, true/false, positive/negative.
+
+    Raises
+    ------
+    UsageError
+        ``PREDICTIONS_INVALID`` with the first row that cannot be read.
+    """
+    return [_outcome(cell, name, positive, number) for number, cell in enumerate(column(rows, name), start=1)]
+
+
+def _outcome(cell: object, name: str, positive: Sequence[str], number: int) -> bool | None:
     if is_empty(cell):
         return None
     text = str(cell).strip()
-    if where.positive:
-        return text in where.positive
+    if positive:
+        return text in positive
     if text.lower() in _YES | _NO:
         return text.lower() in _YES
     refuse(
-        f"1 or 0, yes or no in column {where.label}",
+        f"1 or 0, yes or no in column {name}",
         f"something else in row {number}",
         "Correct the cell, or say which cells are positive.",
     )

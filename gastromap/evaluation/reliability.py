@@ -20,6 +20,7 @@ __all__ = [
     "calibration_bins",
     "calibration_line",
     "confidence_bins",
+    "equal_groups",
     "hosmer_lemeshow",
     "smooth_calibration",
 ]
@@ -72,7 +73,7 @@ class SmoothCalibration:
     largest_error: float
 
 
-def _groups(probabilities: _Array, groups: int) -> NDArray[np.int64]:
+def equal_groups(probabilities: _Array, groups: int) -> NDArray[np.int64]:
     """Group of each case: between quantiles, closed on the right; few distinct probabilities are a group each."""
     values, where = np.unique(probabilities, return_inverse=True)
     if len(values) <= groups:
@@ -107,7 +108,7 @@ def hosmer_lemeshow(probabilities: ArrayLike, positive: ArrayLike, *, groups: in
     from scipy.stats import chi2
 
     p, truth = np.asarray(probabilities, dtype=float), np.asarray(positive, dtype=float)
-    place = _groups(p, groups)
+    place = equal_groups(p, groups)
     count = np.bincount(place)
     expected, observed = np.bincount(place, p), np.bincount(place, truth)
     expected = np.concatenate([expected, count - expected])
@@ -195,7 +196,7 @@ def calibration_bins(
     from statsmodels.stats.proportion import proportion_confint
 
     p, truth = np.asarray(probabilities, dtype=float), np.asarray(positive, dtype=float)
-    place = _groups(p, groups)
+    place = equal_groups(p, groups)
     count, positives = np.bincount(place), np.bincount(place, truth)
     low, high = proportion_confint(positives, count, alpha=1 - level, method="wilson")
     return CalibrationBins(

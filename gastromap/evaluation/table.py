@@ -28,6 +28,7 @@ __all__ = [
     "is_empty",
     "numbers",
     "parse_predictions",
+    "patients_of",
     "read_rows",
     "refuse",
     "stage_reads",
@@ -211,6 +212,18 @@ def _identifiers(rows: Sequence[Mapping[str, Any]], name: str, what: str) -> tup
     if "" in values:
         refuse(f"a {what} in each row", f"none in row {values.index('') + 1}", "Fill in the identifier.")
     return values
+
+
+def patients_of(rows: Sequence[Mapping[str, Any]], name: str | None) -> tuple[str, ...] | None:
+    """Patient of each row, from the named or the usual column; None where there is none.
+
+    Raises
+    ------
+    UsageError
+        ``PREDICTIONS_INVALID``: no such column, or a row without patient.
+    """
+    chosen = _chosen(rows, name, _PATIENT_NAMES)
+    return None if chosen is None else _identifiers(rows, chosen, "patient")
 
 
 def parse_predictions(rows: Sequence[Mapping[str, Any]], columns: Columns = Columns()) -> StagePredictions:

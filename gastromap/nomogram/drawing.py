@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["NomogramAxis", "draw_nomogram", "nomogram_axes"]
+__all__ = ["NomogramAxis", "draw_axes", "draw_nomogram", "nomogram_axes"]
 
 _PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -80,17 +80,39 @@ def draw_nomogram(
     matplotlib.figure.Figure
         Not registered with pyplot, so nothing stays open; ``figure.savefig(…)`` writes PNG, SVG or PDF.
     """
+    variant = "published coefficients" if model.variant == "published" else "refitted coefficients"
+    return draw_axes(
+        nomogram_axes(model, result),
+        maximum_points=model.maximum_points,
+        title=f"T-stage nomogram, {variant}. Research use only.",
+        size_inch=size_inch,
+    )
+
+
+def draw_axes(
+    axes: Sequence[NomogramAxis], *, maximum_points: float, title: str, size_inch: Sequence[float] = (9.0, 5.5)
+) -> Figure:
+    """Draw axes below one another; the totals are scaled to the width of 100 points.
+
+    Parameters
+    ----------
+    axes : sequence of NomogramAxis
+        From top to bottom.
+    maximum_points : float
+        Largest total.
+    title : str
+    size_inch : sequence of float
+        Width and height.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size_inch[0], size_inch[1]), layout="constrained")
-    axes = nomogram_axes(model, result)
     canvas = figure.add_subplot()
     for row, axis in enumerate(axes):
-        _draw_axis(canvas, axis, y=float(-row), scale=100.0 / model.maximum_points if axis.total else 1.0)
+        _draw_axis(canvas, axis, y=float(-row), scale=100.0 / maximum_points if axis.total else 1.0)
     canvas.set(xlim=(-32, 104), ylim=(-len(axes) + 0.2, 0.8))
     canvas.set_axis_off()
-    variant = "published coefficients" if model.variant == "published" else "refitted coefficients"
-    canvas.set_title(f"T-stage nomogram, {variant}. Research use only.", loc="left", fontsize=10)
+    canvas.set_title(title, loc="left", fontsize=10)
     return figure
 
 
