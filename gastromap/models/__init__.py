@@ -1,5 +1,6 @@
 """Networks of GastroMAP."""
 
 from gastromap.models.gtrnet import GTRNet
+from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 
-__all__ = ["GTRNet"]
+__all__ = ["GTRNet", "LongitudinalNet", "SegmentationNet"]

@@ -1,0 +1,125 @@
+"""Tumour segmentation on the encoder of the longitudinal network: the first step of its training."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
+from torch import Tensor, nn
+
+from gastromap.errors import UsageError
+from gastromap.models.longitudinal.encoder import Encoder, EncoderMaps
+from gastromap.models.longitudinal.presets import Preset, preset_named
+
+__all__ = ["SegmentationNet", "bottleneck"]
+
+#: Channels of the decoder at the resolution of the image, at least.
+_LEAST = 4
+
+
+def bottleneck(preset: Preset) -> nn.Module:
+    """Residual convolutions behind stage 4 (``paper``), else nothing; shared with the longitudinal network."""
+    if preset.style == "default":
+        return nn.Identity()
+    return _residual(preset.widths[-1], preset.token_width)
+
+
+class SegmentationNet(nn.Module):
+    """U-Net on the encoder of the longitudinal network.
+
+    Parameters
+    ----------
+    preset : str or Preset
+
+    Notes
+    -----
+    Input (batch, 1, D, H, W), any size that ``preset.stride`` divides; output one tumour logit a voxel, same shape.
+    Whole volumes go through MONAI's ``SlidingWindowInferer`` with windows of ``preset.crop_voxels``.
+    """
+
+    def __init__(self, preset: str | Preset = "default") -> None:
+        super().__init__()
+        self.preset = preset_named(preset)
+        self.encoder = Encoder(self.preset)
+        self.bottleneck = bottleneck(self.preset)
+        self.decoder = _Decoder(self.preset) if self.preset.style == "default" else _PaperDecoder(self.preset)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Tumour logits, shape (batch, 1, D, H, W).
+
+        Raises
+        ------
+        UsageError
+            ``INPUT_SHAPE``.
+        """
+        if not torch.jit.is_scripting():
+            check_divisible(image, self.preset)
+        maps = self.encoder(image)
+        out: Tensor = self.decoder(image, maps, self.bottleneck(maps.stage4))
+        return out
+
+
+def check_divisible(image: Tensor, preset: Preset) -> None:
+    """Refuse sizes at which maps and skips would not meet."""
+    if image.ndim != 5 or any(size % step for size, step in zip(image.shape[2:], preset.stride, strict=True)):
+        raise UsageError(
+            "INPUT_SHAPE",
+            where="network input",
+            expected=f"(batch, channels, D, H, W) with D, H, W multiples of {preset.stride}",
+            got=str(tuple(image.shape)),
+            remedy="Crop or pad the volume.",
+        )
+
+
+class _Decoder(nn.Module):
+    """Transposed convolutions from stage 4 up to the image, joined at each step with the encoder's maps."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        first, last = preset.stem
+        one, two, three, four = preset.widths
+        top = max(first.channels // 2, _LEAST)
+        self.image = _residual(1, top)
+        self.up3 = _up(four, three, (2, 2, 2))
+        self.up2 = _up(three, two, (2, 2, 2))
+        self.up1 = _up(two, one, (2, 2, 2))
+        self.up_stem = _up(one, first.channels, last.stride)
+        self.up_image = _up(first.channels, top, first.stride)
+        self.out = nn.Conv3d(top, 1, 1)
+
+    def forward(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> Tensor:
+        x = self.up1(self.up2(self.up3(deepest, maps.stage3), maps.stage2), maps.stage1)
+        x = self.up_image(self.up_stem(x, maps.stem), self.image(image))
+        out: Tensor = self.out(x)
+        return out
+
+
+class _PaperDecoder(nn.Module):
+    """The same with a residual block on every skip, each as wide as the level above."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        one, two, three, four = preset.widths
+        self.image = _residual(1, one)
+        self.skip1, self.skip2, self.skip3 = _residual(one, two), _residual(two, three), _residual(three, four)
+        self.up4 = _up(preset.token_width, four, (2, 2, 2))
+        self.up3 = _up(four, three, (2, 2, 2))
+        self.up2 = _up(three, two, (2, 2, 2))
+        self.up1 = _up(two, one, (2, 2, 2))
+        self.last = _residual(one, one)
+        self.out = nn.Conv3d(one, 1, 1)
+
+    def forward(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> Tensor:
+        x = self.up4(deepest, self.skip3(maps.stage3))
+        x = self.up2(self.up3(x, self.skip2(maps.stage2)), self.skip1(maps.stage1))
+        out: Tensor = self.out(self.last(self.up1(x, self.image(image))))
+        return out
+
+
+def _residual(in_channels: int, out_channels: int) -> nn.Module:
+    return UnetrBasicBlock(3, in_channels, out_channels, kernel_size=3, stride=1, norm_name="instance", res_block=True)
+
+
+def _up(in_channels: int, out_channels: int, stride: tuple[int, int, int]) -> nn.Module:
+    return UnetrUpBlock(
+        3, in_channels, out_channels, kernel_size=3, upsample_kernel_size=stride, norm_name="instance", res_block=True
+    )
