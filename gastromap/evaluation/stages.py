@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from gastromap.errors import UsageError
 
 __all__ = ["STAGES", "stage_index", "stage_indices"]
+
+_log = logging.getLogger(__name__)
 
 #: Lowest first; T4a and T4b count as T4 (doi 10.1038/s41746-025-02002-5).
 STAGES = ("T1", "T2", "T3", "T4")
@@ -56,7 +59,8 @@ def stage_indices(labels: Iterable[object], *, where: str) -> NDArray[np.int64]:
     UsageError
         ``STAGE_INVALID`` with the number of the first bad row (1 is the first).
     """
-    found = [stage_index(label) for label in labels]
+    given = [str(label).strip().upper() for label in labels]
+    found = [stage_index(label) for label in given]
     if None in found:
         raise UsageError(
             "STAGE_INVALID",
@@ -65,4 +69,8 @@ def stage_indices(labels: Iterable[object], *, where: str) -> NDArray[np.int64]:
             got=f"something else in row {found.index(None) + 1}",
             remedy="Correct the label or leave the row out.",
         )
+    bare = {index for label, index in zip(given, found, strict=True) if label not in _NAMES}
+    if bare and 0 not in bare:
+        # A table that counts from 1 and holds no T4 would be read one stage too high without a word.
+        _log.warning("%s: numbers without a 0 are read as class indices, 1 as T2; write T1 to T4 to be sure", where)
     return np.asarray(found, dtype=np.int64)

@@ -7,6 +7,7 @@ import pytest
 
 from gastromap.errors import UsageError
 from gastromap.evaluation.endpoint import EndpointColumns, read_endpoint
+from gastromap.evaluation.stages import stage_indices
 from gastromap.evaluation.subgroups import Subgroup, split_rows
 from gastromap.evaluation.table import Columns, numbers, parse_predictions, read_rows, stage_reads
 
@@ -147,3 +148,11 @@ class TestSubgroups:
         line = refusal(split_rows, [{"id": str(k)} for k in range(13)], Subgroup("id"))
         assert "13" in line
         assert "cuts" in line
+
+
+def test_numbers_that_may_count_from_one_are_read_as_indices_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert stage_indices(["0", 1, "3.0"], where="true stage").tolist() == [0, 1, 3]
+    assert stage_indices(["T2", "t4a"], where="true stage").tolist() == [1, 3]
+    assert not caplog.records
+    assert stage_indices([1, 2, 3], where="true stage").tolist() == [1, 2, 3]
+    assert "1 as T2" in caplog.text
