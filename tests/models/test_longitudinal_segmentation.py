@@ -1,0 +1,101 @@
+"""Segmentation on the shared encoder: shapes, whole volumes, learning, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from monai.inferers import SlidingWindowInferer
+from monai.losses import DiceLoss
+from monai.networks.utils import convert_to_torchscript
+
+from gastromap.errors import UsageError
+from gastromap.models import LongitudinalNet, SegmentationNet
+
+
+@pytest.fixture(scope="module")
+def tiny() -> SegmentationNet:
+    torch.manual_seed(0)
+    return SegmentationNet("tiny").eval()
+
+
+class TestSegmentation:
+    @pytest.mark.parametrize("shape", [(32, 32, 32), (32, 48, 64)])
+    def test_it_gives_one_logit_a_voxel_at_any_size_the_stride_divides(self, tiny, shape) -> None:
+        assert tiny(torch.rand(2, 1, *shape)).shape == (2, 1, *shape)
+
+    def test_default_takes_slices_at_half_the_stride_of_rows(self) -> None:
+        net = SegmentationNet("default").eval()
+        with torch.inference_mode():
+            assert net(torch.rand(1, 1, 32, 64, 64)).shape == (1, 1, 32, 64, 64)
+
+    def test_paper_gives_one_logit_a_voxel(self) -> None:
+        net = SegmentationNet("paper").eval()
+        with torch.inference_mode():
+            assert net(torch.rand(1, 1, 32, 32, 32)).shape == (1, 1, 32, 32, 32)
+
+    def test_other_sizes_are_refused(self, tiny) -> None:
+        with pytest.raises(UsageError, match=r"INPUT_SHAPE .*multiples of \(16, 16, 16\)"):
+            tiny(torch.rand(1, 1, 32, 40, 32))
+
+    def test_a_whole_volume_of_any_size_goes_through_sliding_windows(self, tiny) -> None:
+        inferer = SlidingWindowInferer(roi_size=tiny.preset.crop_voxels, overlap=0.25)
+        with torch.inference_mode():
+            assert inferer(torch.rand(1, 1, 37, 50, 41), tiny).shape == (1, 1, 37, 50, 41)
+
+    def test_a_volume_of_one_window_is_segmented_as_without_windows(self, tiny) -> None:
+        x = torch.rand(1, 1, 32, 32, 32)
+        with torch.inference_mode():
+            windowed = SlidingWindowInferer(roi_size=(32, 32, 32))(x, tiny)
+            torch.testing.assert_close(windowed, tiny(x), atol=1e-4, rtol=1e-4)
+
+    def test_a_few_steps_find_a_bright_ball(self) -> None:
+        torch.manual_seed(0)
+        net = SegmentationNet("tiny")
+        axis = torch.arange(32.0)
+        d, h, w = torch.meshgrid(axis, axis, axis, indexing="ij")
+        ball = ((d - 12) ** 2 + (h - 18) ** 2 + (w - 16) ** 2 < 49).float()[None, None]
+        image = 0.3 + 0.4 * ball + 0.05 * torch.randn(1, 1, 32, 32, 32)
+        bce = torch.nn.BCEWithLogitsLoss()
+        optimiser = torch.optim.AdamW(net.parameters(), lr=3e-2)
+        for _ in range(25):
+            optimiser.zero_grad()
+            (DiceLoss(sigmoid=True)(logits := net(image), ball) + bce(logits, ball)).backward()
+            optimiser.step()
+        found = net.eval()(image) > 0
+        dice = 2 * (found * ball).sum() / (found.sum() + ball.sum())
+        assert dice > 0.9
+
+
+class TestExport:
+    """``ckpt_export`` and the check of the model zoo script the network."""
+
+    def test_the_segmentation_scripts_saves_and_runs_at_another_size(self, tiny, tmp_path: Path) -> None:
+        file = tmp_path / "model.ts"
+        convert_to_torchscript(tiny, filename_or_obj=file)
+        loaded = torch.jit.load(file)
+        for shape in ((32, 32, 32), (32, 48, 64)):
+            x = torch.rand(1, 1, *shape)
+            torch.testing.assert_close(loaded(x), tiny(x), atol=1e-4, rtol=1e-4)
+
+    @pytest.mark.parametrize("mask_channel", [False, True])
+    def test_the_longitudinal_network_scripts_with_presence_and_masks(self, mask_channel, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        net = LongitudinalNet("tiny", mask_channel=mask_channel).eval()
+        file = tmp_path / "model.ts"
+        convert_to_torchscript(net, filename_or_obj=file)
+        loaded = torch.jit.load(file)
+        image = torch.rand(2, 2, 32, 32, 32)
+        present = torch.tensor([[True, False], [True, True]])
+        masks = torch.zeros_like(image) if mask_channel else None
+        for arguments in ((image,), (image, present), (image, present, masks)):
+            torch.testing.assert_close(loaded(*arguments), net(*arguments), atol=1e-4, rtol=1e-4)
+
+    def test_a_trace_of_a_pair_runs_with_another_number_of_patients(self) -> None:
+        torch.manual_seed(0)
+        net = LongitudinalNet("tiny").eval()
+        with torch.no_grad():
+            traced = torch.jit.trace(net, torch.rand(2, 2, 32, 32, 32))
+        image = torch.rand(3, 2, 32, 32, 32)
+        torch.testing.assert_close(traced(image), net(image), atol=1e-4, rtol=1e-4)
