@@ -23,7 +23,7 @@ from gastromap.training.records import run_records
 
 __all__ = ["MINIMUM_PATIENTS", "LabelledLogits", "coverage_range", "recalibrate", "set_quality"]
 
-#: Below this the coverage that a threshold really has is anybody's guess (:func:`coverage_range`: 0.82 to 0.97 at 50).
+#: Below this the coverage that a threshold really has is anybody's guess (:func:`coverage_range`: 0.81 to 0.97 at 50).
 MINIMUM_PATIENTS = 50
 _FOLDS = 5
 
