@@ -59,3 +59,9 @@ def test_autocast_does_not_reach_into_an_exported_layer(exported: torch.jit.Scri
     expected = exported(*tokens)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(exported(*tokens), expected)
+
+
+def test_torch_export_gives_the_same() -> None:
+    layer, tokens = _Layer(), _tokens(20)
+    exported = torch.export.export(layer, tokens).module()
+    torch.testing.assert_close(exported(*tokens), layer(*tokens), rtol=1e-5, atol=1e-5)

@@ -27,6 +27,8 @@ def run(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, backend: str, ch
     if torch.jit.is_tracing():
         # A trace unrolls a loop; a scripted function stays one and runs at other lengths.
         return _scripted()(*inputs, chunk)
+    if torch.compiler.is_exporting():
+        return block_scan_plain(*inputs, chunk)
     name = _choose(u, backend)
     # Autocast would compute the products in half precision.
     with torch.autocast(u.device.type, enabled=False):

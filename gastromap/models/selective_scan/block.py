@@ -187,7 +187,7 @@ def _backward_part(
         torch.mul(dt[t].unsqueeze(1), decay, out=a[t]).exp_()
         before = torch.mul(before, a[t], out=h[t]).baddbmm_(B[t].unsqueeze(2), drive[t].unsqueeze(1))
     d_u, d_dt, d_B, d_C = (torch.empty_like(x) for x in (u, dt, B, C))
-    g, scratch = incoming, torch.empty_like(start)
+    g, scratch, by_chunk = incoming, torch.empty_like(start), torch.zeros_like(start)
     for t in reversed(range(len(u))):
         g = torch.baddbmm(g, C[t].unsqueeze(2), grad[t].unsqueeze(1))
         d_C[t] = torch.bmm(h[t], grad[t].unsqueeze(2)).squeeze(2)
@@ -198,5 +198,6 @@ def _backward_part(
         torch.mul(w, decay, out=scratch)
         d_dt[t] = torch.addcmul(scratch.sum(1), e, u[t])
         d_u[t] = e * dt[t]
-        d_decay += torch.mul(w, dt[t].unsqueeze(1), out=scratch).sum(0)
+        by_chunk.addcmul_(w, dt[t].unsqueeze(1))
+    d_decay += by_chunk.sum(0)
     return d_u, d_dt, d_B, d_C

@@ -47,7 +47,8 @@ def selective_scan(
         ``auto`` takes ``cuda`` on a GPU where the package mamba-ssm is installed, ``native`` on a CPU where it can be
         compiled, else ``block``; the log says once which and why. ``sequential`` is the slow reference of the tests.
     chunk : int, optional
-        Time steps of a chunk (``block`` and ``native``); chosen from the shapes by default. Changes speed and memory.
+        Time steps of a chunk: in ``block`` of those that advance together, in ``native`` between two states that are
+        kept for the backward pass. Chosen by default; changes speed and memory, not the values.
     budget : int
         Bytes of recomputed states at a time in the backward pass of ``block``.
 
@@ -64,8 +65,9 @@ def selective_scan(
     Notes
     -----
     Computed in float32, or float64 if ``u`` is float64, under autocast too. Differentiable once. In
-    ``torch.jit.script`` and in traces the ``block`` form without a backward pass of its own is used, whatever
-    ``backend`` says: an ``autograd.Function`` can neither be scripted nor saved.
+    ``torch.jit.script``, traces and ``torch.export`` the ``block`` form without a backward pass of its own is used,
+    whatever ``backend`` says: an ``autograd.Function`` can neither be scripted nor saved. Scripted and traced layers
+    run at other lengths; ``torch.export`` unrolls the loop for the length that it saw.
     """
     wide = torch.float64 if u.dtype == torch.float64 else torch.float32
     if torch.jit.is_scripting():

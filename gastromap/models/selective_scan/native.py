@@ -16,6 +16,8 @@ __all__ = ["native_scan", "why_not"]
 
 #: Steps between two states that are kept: their memory is 1 / 16 of that of all states, the scratch fits the cache.
 _STEPS_KEPT = 16
+#: The scratch of the backward pass grows with them, 4 kB a step and thread at 16 states.
+_MOST_STEPS = 1024
 
 
 def native_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk: int) -> Tensor:
@@ -27,7 +29,8 @@ def native_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk
         Steps between two states that are kept for the backward pass; 0 chooses.
     """
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in (u, dt, A, B, C))
-    return cast(Tensor, _NativeScan.apply(u, dt, A, B, C, chunk or _STEPS_KEPT, keep))
+    every = min(chunk or _STEPS_KEPT, _MOST_STEPS)
+    return cast(Tensor, _NativeScan.apply(u, dt, A, B, C, every, keep))
 
 
 def why_not(u: Tensor) -> str | None:
