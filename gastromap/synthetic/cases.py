@@ -6,13 +6,14 @@ Lauren type, markers and nodes go with depth. Images are made elsewhere; nothing
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
 
 from gastromap.synthetic.types import Case, Differentiation, Lauren, Stage, Third, rng_for
 
-__all__ = ["STAGES", "sample_case", "stage_for"]
+__all__ = ["STAGES", "first_day", "sample_case", "stage_for"]
 
 STAGES: Final[tuple[Stage, ...]] = ("T1", "T2", "T3", "T4")
 
@@ -121,3 +122,8 @@ def sample_case(seed: int, number: int, *, centre: int, stage: Stage | None = No
         node_positive=node_positive,
         positive_nodes=nodes if node_positive else 0,
     )
+
+
+def first_day(calendar: np.random.Generator) -> date:
+    """Day of the first examination, the first draw of the random stream ``calendar`` of a patient."""
+    return date(2018, 1, 8) + timedelta(days=int(calendar.integers(0, 1500)))

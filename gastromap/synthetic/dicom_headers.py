@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from gastromap import __version__
+from gastromap.synthetic.cases import first_day
 from gastromap.synthetic.dicom_habits import habits_of
 from gastromap.synthetic.export_scan import Scan
 from gastromap.synthetic.types import rng_for
@@ -38,6 +39,7 @@ class Study:
     bolus: datetime  #: contrast injection
     weight_kg: float
     height_m: float
+    days: int = 0  #: after the patient's first examination
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -56,9 +58,20 @@ class Study:
 
     @property
     def birth_date(self) -> date:
-        """A birthday half a year before the study, so that the age holds on the study date."""
-        day = self.start.date() - timedelta(days=182)
+        """A birthday half a year before the first study, so that the age holds on its date."""
+        day = self.start.date() - timedelta(days=self.days + 182)
         return date(day.year - self.scan.case.age_years, day.month, min(day.day, 28))
+
+    @property
+    def age_years(self) -> int:
+        """Age on the day of this study."""
+        today, born = self.start.date(), self.birth_date
+        return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+    @property
+    def visit(self) -> str:
+        """Empty for the first examination; what tells a later one of the same patient from it."""
+        return "" if self.scan.examination == "baseline" else "F"
 
 
 def plan_study(scan: Scan, *, days: int = 0) -> Study:
@@ -76,9 +89,11 @@ def plan_study(scan: Scan, *, days: int = 0) -> Study:
     study : Study
     """
     rng = rng_for(scan.case.seed, scan.case.number, "calendar")
-    first_day = datetime(2018, 1, 8) + timedelta(days=int(rng.integers(0, 1500)))
+    day = first_day(rng)
     # Working hours only: no phase may cross midnight, which is a fault of its own and belongs to the fault tests.
-    start = first_day + timedelta(days=days, seconds=int(rng.integers(8 * 3600, 17 * 3600)))
+    start = datetime(day.year, day.month, day.day) + timedelta(
+        days=days, seconds=int(rng.integers(8 * 3600, 17 * 3600))
+    )
     height = float(rng.normal(1.70 if scan.case.sex == "M" else 1.59, 0.06))
     weight = float(rng.normal(22.8, 2.6)) * height**2
     return Study(
@@ -87,6 +102,7 @@ def plan_study(scan: Scan, *, days: int = 0) -> Study:
         bolus=start + timedelta(seconds=int(rng.integers(150, 260))),
         weight_kg=round(max(weight, 38.0), 1),
         height_m=round(height, 2),
+        days=days,
     )
 
 
@@ -124,7 +140,7 @@ def common_header(study: Study, sop_class: str, sop_uid: str) -> Dataset:
         SOPInstanceUID=sop_uid,
         StudyDate=da(study.start),
         StudyTime=tm(study.start),
-        AccessionNumber=f"SYN{case.seed % 10**6:06d}{case.number:05d}"[:16],
+        AccessionNumber=f"SYN{case.seed % 10**6:06d}{case.number:05d}{study.visit}"[:16],
         Modality="CT",
         Manufacturer=scanner.manufacturer,
         InstitutionName=f"SYNTHETIC CENTRE {case.centre}",
@@ -136,13 +152,13 @@ def common_header(study: Study, sop_class: str, sop_uid: str) -> Dataset:
         PatientID=case.patient_id,
         PatientBirthDate=da(study.birth_date),
         PatientSex=case.sex,
-        PatientAge=f"{case.age_years:03d}Y",
+        PatientAge=f"{study.age_years:03d}Y",
         PatientSize=f"{study.height_m:.2f}",
         PatientWeight=f"{study.weight_kg:.1f}",
         DeviceSerialNumber=f"SYN-{case.centre}",
         SoftwareVersions=f"gastromap {__version__}",
         StudyInstanceUID=study.uid,
-        StudyID=str(case.number),
+        StudyID=f"{case.number}{study.visit}",
         PatientComments="SYNTHETIC data, not a patient",
     )
     return header

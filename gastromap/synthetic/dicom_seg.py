@@ -26,7 +26,8 @@ def write_tumour_seg(
     headers : sequence of Dataset
         Images of the segmented series, in the order of ``masks``.
     masks : array, shape (slices, rows, columns)
-        Tumour; slices without tumour are left out of the object.
+        Tumour; slices without tumour are left out of the object, but one where there is none at all: that it was
+        looked for and not found is a finding too.
     path : Path
         File to write.
     study : Study
@@ -50,7 +51,7 @@ def write_tumour_seg(
         tracking_id="tumour",
         anatomic_regions=[codes.SCT.Stomach],
     )
-    used = [index for index in range(len(headers)) if masks[index].any()]
+    used = [index for index in range(len(headers)) if masks[index].any()] or [len(headers) // 2]
     seg = hd.seg.Segmentation(
         source_images=[headers[index] for index in used],
         pixel_array=masks[used].astype(np.uint8),
@@ -67,7 +68,7 @@ def write_tumour_seg(
         content_label="TUMOUR",
         content_description="SYNTHETIC tumour mask",
         series_description="SYNTHETIC tumour segmentation",
-        omit_empty_frames=True,
+        omit_empty_frames=bool(masks.any()),
     )
     # highdicom takes the wall clock and random UIDs; the same seed must give the same bytes.
     for keyword in ("ContentDate", "SeriesDate", "InstanceCreationDate"):

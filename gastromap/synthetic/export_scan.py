@@ -19,7 +19,7 @@ from gastromap.synthetic.types import Case, Phase, PixelGrid, Scanner, rng_for
 if TYPE_CHECKING:
     from gastromap.synthetic.phantom import Phantom
 
-__all__ = ["MATRIX", "Scan", "plan_scan"]
+__all__ = ["MATRIX", "Scan", "one_blas_thread", "plan_scan"]
 
 #: Rows and columns of a clinical CT image.
 MATRIX: Final = 512
@@ -34,6 +34,15 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController()
+
+
+def one_blas_thread() -> Any:
+    """Context in which BLAS uses one thread.
+
+    The products are thin (14 terms a pixel): BLAS threads triple the time when the cores are shared, and the sums must
+    not depend on how many there are.
+    """
+    return _blas().limit(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,14 @@ class Scan:
         return self.reconstruct(float(self.z_mm[index]), self.scanner, phase=phase, label=f"{phase} {index}")
 
     def reconstruct(
-        self, z_mm: float, scanner: Scanner, *, phase: Phase, label: str, half_matrix: bool = False
+        self,
+        z_mm: float,
+        scanner: Scanner,
+        *,
+        phase: Phase,
+        label: str,
+        half_matrix: bool = False,
+        grid: PixelGrid | None = None,
     ) -> NDArray[np.int16]:
         """Slice at any position with another thickness, kernel or noise.
 
@@ -88,6 +104,8 @@ class Scan:
         half_matrix : bool
             Render the anatomy on half the matrix and on one level, then enlarge it: about eight times cheaper,
             for images that no model reads.
+        grid : PixelGrid, optional
+            Another grid than that of the examination.
 
         Returns
         -------
@@ -95,15 +113,14 @@ class Scan:
         """
         from gastromap.synthetic.acquisition import acquire
 
-        # The products are thin (14 terms a pixel): BLAS threads triple the time when the cores are shared, and the
-        # sums must not depend on how many there are.
-        with _blas().limit(limits=1, user_api="blas"):
+        grid = grid or self.grid
+        with one_blas_thread():
             if half_matrix:
                 clean = self._enlarged(z_mm, phase)
             else:
-                clean = self.phantom.render(z_mm, self.grid, phase=phase, thickness_mm=scanner.slice_thickness_mm)
+                clean = self.phantom.render(z_mm, grid, phase=phase, thickness_mm=scanner.slice_thickness_mm)
         rng = rng_for(self.case.seed, self.case.number, f"{self.examination} noise {label}")
-        return acquire(clean, scanner, self.grid, rng)
+        return acquire(clean, scanner, grid, rng)
 
     def _enlarged(self, z_mm: float, phase: Phase) -> NDArray[np.float32]:
         from scipy import ndimage
@@ -120,11 +137,12 @@ class Scan:
 
     def masks(self, index: int) -> dict[str, NDArray[np.bool_]]:
         """Masks ``tumour`` and ``stomach`` of a slice, shape (rows, columns)."""
-        return self._masks_on(self.grid, index)
+        return self.masks_at(float(self.z_mm[index]), self.grid)
 
-    def _masks_on(self, grid: PixelGrid, index: int) -> dict[str, NDArray[np.bool_]]:
-        with _blas().limit(limits=1, user_api="blas"):
-            return self.phantom.masks(float(self.z_mm[index]), grid)
+    def masks_at(self, z_mm: float, grid: PixelGrid) -> dict[str, NDArray[np.bool_]]:
+        """Masks ``tumour`` and ``stomach`` on any plane and grid."""
+        with one_blas_thread():
+            return self.phantom.masks(z_mm, grid)
 
     def tumour_masks(self) -> NDArray[np.bool_]:
         """Tumour in every slice, shape (slices, rows, columns)."""
@@ -150,7 +168,7 @@ class Scan:
             centre_y_mm=self.grid.centre_y_mm,
         )
         near = [index for index in self._near_tumour if 0 < index < len(self.z_mm) - 1]
-        areas = {i: int(self._masks_on(coarse, i)["tumour"].sum()) for i in near}
+        areas = {i: int(self.masks_at(float(self.z_mm[i]), coarse)["tumour"].sum()) for i in near}
         best = sorted(near, key=lambda i: (-areas[i], abs(float(self.z_mm[i]) - self.phantom.tumour_z_mm)))[:3]
         return max(best, key=lambda i: (int(self.masks(i)["tumour"].sum()), -i))
 

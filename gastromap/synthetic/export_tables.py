@@ -12,7 +12,15 @@ from gastromap.synthetic.cases import STAGES
 from gastromap.synthetic.export_scan import Scan
 from gastromap.synthetic.types import Case, rng_for
 
-__all__ = ["TEST_CENTRE", "Split", "clinical_csv", "clinical_row", "datalist_json", "split_cases"]
+__all__ = [
+    "TEST_CENTRE",
+    "Split",
+    "clinical_csv",
+    "clinical_row",
+    "datalist_json",
+    "split_by_stratum",
+    "split_cases",
+]
 
 Split = Literal["training", "validation", "test"]
 #: Held out as the external test, as in the published study.
@@ -34,14 +42,38 @@ def split_cases(cases: Sequence[Case], *, validation_share: float) -> dict[str, 
     split : dict
         Patient ID to ``training``, ``validation`` or ``test`` (all of centre 3).
     """
-    split: dict[str, Split] = {case.patient_id: "test" for case in cases if case.centre == TEST_CENTRE}
-    for label, stage in enumerate(STAGES):
-        inside = [case for case in cases if case.centre != TEST_CENTRE and case.stage == stage]
-        if not inside:
-            continue
-        order = rng_for(inside[0].seed, label, "split").permutation(len(inside))
+    return split_by_stratum(
+        [(case.patient_id, case.centre, STAGES.index(case.stage)) for case in cases],
+        seed=cases[0].seed if cases else 0,
+        validation_share=validation_share,
+    )
+
+
+def split_by_stratum(
+    patients: Sequence[tuple[str, int, int]], *, seed: int, validation_share: float
+) -> dict[str, Split]:
+    """Assign each patient to one part, with the same share of validation in each stratum.
+
+    Parameters
+    ----------
+    patients : sequence of tuple
+        Patient ID, centre, number of the stratum.
+    seed : int
+        Seed of the cohort.
+    validation_share : float
+        Part of the patients of centres 1 and 2.
+
+    Returns
+    -------
+    split : dict
+        Patient ID to part.
+    """
+    split: dict[str, Split] = {name: "test" for name, centre, _ in patients if centre == TEST_CENTRE}
+    for stratum in sorted({stratum for _, _, stratum in patients}):
+        inside = [name for name, centre, own in patients if centre != TEST_CENTRE and own == stratum]
+        order = rng_for(seed, stratum, "split").permutation(len(inside))
         held = {int(i) for i in order[: round(validation_share * len(inside))]}
-        split.update({case.patient_id: "validation" if i in held else "training" for i, case in enumerate(inside)})
+        split.update({name: "validation" if i in held else "training" for i, name in enumerate(inside)})
     return split
 
 

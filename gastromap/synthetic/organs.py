@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gastromap.synthetic.canvas import Canvas, SmoothField, smooth_min, sweep
 from gastromap.synthetic.types import Phase
 
-__all__ = ["ENHANCEMENT", "Organs", "spline"]
+__all__ = ["ENHANCEMENT", "Organs", "draw_bowel", "spline"]
 
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -43,6 +43,19 @@ def spline(knots: Points, count: int) -> Points:
         2 * p1 + (p2 - p0) * u + (2 * p0 - 5 * p1 + 4 * p2 - p3) * u**2 + (3 * p1 - p0 - 3 * p2 + p3) * u**3
     )
     return out
+
+
+def draw_bowel(rng: np.random.Generator, scale: float, depth_scale: float) -> Points:
+    """Loops of small bowel, (34, 5): x, y, z, radius, HU of the content."""
+    return np.column_stack(
+        [
+            rng.uniform(-70, 85, 34) * scale,
+            rng.uniform(-78, 18, 34) * depth_scale,
+            rng.uniform(-115, -38, 34),
+            rng.uniform(9, 15, 34),
+            rng.choice([15, 28, 45, 20], 34),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -125,15 +138,7 @@ class Organs:
         for _ in range(5):
             end = np.array([-80 * s, -5 * d, 45]) + rng.normal(0, 1, 3) * np.array([38, 42, 26])
             vessels.append((cava, end, rng.uniform(2.2, 3.6)))
-        bowel = np.column_stack(
-            [
-                rng.uniform(-70, 85, 34) * s,
-                rng.uniform(-78, 18, 34) * d,
-                rng.uniform(-115, -38, 34),
-                rng.uniform(9, 15, 34),
-                rng.choice([15, 28, 45, 20], 34),
-            ]
-        )
+        bowel = draw_bowel(rng, s, d)
         n = 190
         start = np.column_stack([rng.uniform(-80, 100, n) * s, rng.uniform(-80, 25, n) * d, rng.uniform(-110, 70, n)])
         twigs = np.column_stack([start, start + rng.normal(0, 17, (n, 3)), rng.uniform(0.7, 2.1, n)])

@@ -11,7 +11,7 @@ from gastromap.synthetic.canvas import Box, Canvas, SmoothField, sweep
 from gastromap.synthetic.organs import spline
 from gastromap.synthetic.types import Case, Phase
 
-__all__ = ["Stomach"]
+__all__ = ["DRAWN_NODES", "Stomach", "on_surface"]
 
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -20,6 +20,8 @@ Points = NDArray[np.float64]
 _INWARD = {"T1": (2.0, 0.4), "T2": (6.2, 0.9), "T3": (10.2, 1.3), "T4": (14.5, 2.0)}
 #: Outer limit of the tumour in mm from the serosa (negative: inside the wall), as a range; T1 is scaled by the wall.
 _OUTWARD = {"T2": (-0.6, 0.4), "T3": (3.5, 6.5), "T4": (8.0, 12.5)}
+#: More positive nodes than these are not drawn.
+DRAWN_NODES = 9
 #: Part of the centre line (0 fundus, 1 pylorus) of the thirds.
 _THIRD = {"upper": (0.14, 0.36), "middle": (0.40, 0.62), "lower": (0.66, 0.90)}
 #: Mucosa, submucosa, muscularis in HU by phase; the mucosa is brightest early.
@@ -101,7 +103,7 @@ class Stomach:
             stage=case.stage,
         )
 
-    def _outer(self, c: Canvas) -> tuple[Box, Array] | None:
+    def _outer(self, c: Canvas, *, coarse: int = 3) -> tuple[Box, Array] | None:
         near = np.abs(self.line[:, 2] - c.z) < self.radii + 16
         if not near.any():
             return None
@@ -110,12 +112,15 @@ class Stomach:
         box = c.box(*((lo + hi) / 2), *((hi - lo) / 2 + r))
         if c.hu[box].size == 0:
             return None
-        return box, sweep(self.line, self.radii, c.px[box], c.py[box], c.z, coarse=3)
+        return box, sweep(self.line, self.radii, c.px[box], c.py[box], c.z, coarse=coarse)
 
-    def _bump(self, c: Canvas, box: Box) -> Array:
-        """Height of the tumour from 0 at its rim to 1 over a plateau in the middle."""
+    def _squared_radius(self, c: Canvas, box: Box) -> Array:
         cx, cy, cz = self.tumour_centre
-        r2 = (c.px[box] - cx) ** 2 + (c.py[box] - cy) ** 2 + (c.z - cz) ** 2
+        out: Array = (c.px[box] - cx) ** 2 + (c.py[box] - cy) ** 2 + (c.z - cz) ** 2
+        return out
+
+    def _bump(self, r2: Array) -> Array:
+        """Height of the tumour from 0 at its rim to 1 over a plateau in the middle."""
         # The wall is curved, so the straight distance is a little shorter than the extent along it.
         u2 = r2 / self.tumour_half_extent**2
         out: Array = np.sqrt(np.clip(1 - u2, 0, 1)).astype(np.float32) ** np.float32(0.8)
@@ -132,7 +137,7 @@ class Stomach:
             return
         box, s = outer
         s = np.maximum(s, inside[box] + 2.5)
-        bump = self._bump(c, box)
+        bump = self._bump(self._squared_radius(c, box))
         rough = self.roughness.on(c.x, c.y, c.z)[box]
         self._paint_strands(c, box, s, bump)
         mucosa, submucosa, muscularis = _LAYERS[phase]
@@ -162,6 +167,24 @@ class Stomach:
         out: Array = np.maximum(np.maximum(outer, inner), edge).astype(np.float32)
         return out
 
+    def tumour_samples(self, c: Canvas, inside: Array) -> Array | None:
+        """What decides on tumour in the pixels of a plane: depth, squared radius and roughness, shape (3, pixels)."""
+        outer = self._outer(c, coarse=2)
+        if outer is None:
+            return None
+        box, s = outer
+        s = np.maximum(s, inside[box] + 2.5)
+        rough = self.roughness.on(c.x, c.y, c.z)[box]
+        return np.stack([s.ravel(), self._squared_radius(c, box).ravel(), rough.ravel()])
+
+    def tumour_volume(self, samples: Array, *, step_mm: float) -> float:
+        """Tumour in mm3 among samples of a cubic grid, with the partial volumes of its border."""
+        s, r2, rough = samples
+        distance = self._tumour_distance(s, self._bump(r2), rough)
+        if distance is None:
+            return 0.0
+        return float(np.clip(0.5 - distance / step_mm, 0, 1).sum(dtype=np.float64)) * step_mm**3
+
     def _paint_strands(self, c: Canvas, box: Box, s: Array, bump: Array) -> None:
         """Hazy and streaky fat in front of the tumour."""
         if self.stranding <= 0.05 or float(bump.max()) <= 0.02:
@@ -180,7 +203,7 @@ class Stomach:
         if outer is not None:
             box, s = outer
             s = np.maximum(s, inside[box] + 2.5)
-            bump = self._bump(c, box)
+            bump = self._bump(self._squared_radius(c, box))
             rough = self.roughness.on(c.x, c.y, c.z)[box]
             distance = self._tumour_distance(s, bump, rough)
             stomach[box] = s < 0
@@ -206,21 +229,27 @@ def _tumour_centre(
         lesser[2] *= 0.6
         across = lesser - (lesser @ tangent) * tangent
         across /= np.linalg.norm(across)
-        # Where the tube bends, the end of its own radius may lie inside a neighbouring part: walk to the surface.
-        steps = np.arange(0.0, 3.0 * radii[i], 0.5)
-        path = line[i] + steps[:, None] * across
-        depth = (np.linalg.norm(path[:, None] - line[None], axis=2) - radii[None]).min(axis=1)
-        centre: Points = path[np.flatnonzero(depth <= 0)[-1]]
+        centre = on_surface(line, radii, i, across)
         # The abdominal wall flattens a stomach that touches it; a tumour there would be cut off.
         if (centre[0] / (135 * scale)) ** 2 + (centre[1] / (80 * depth_scale)) ** 2 < 1:
             break
     return centre
 
 
+def on_surface(line: Points, radii: NDArray[np.float64], i: int, across: Points) -> Points:
+    """Point of the outer wall in direction ``across`` (a unit vector) of point ``i`` of the centre line."""
+    # Where the tube bends, the end of its own radius may lie inside a neighbouring part: walk to the surface.
+    steps = np.arange(0.0, 3.0 * radii[i], 0.5)
+    path = line[i] + steps[:, None] * across
+    depth = (np.linalg.norm(path[:, None] - line[None], axis=2) - radii[None]).min(axis=1)
+    surface: Points = path[np.flatnonzero(depth <= 0)[-1]]
+    return surface
+
+
 def _nodes(case: Case, rng: np.random.Generator, line: Points, radii: NDArray[np.float64], tumour: Points) -> Points:
     """Perigastric nodes along the curvatures: positive ones larger, rounder, brighter, with overlap."""
     normal = rng.integers(2, 7)
-    positive = min(case.positive_nodes, 9) if case.node_positive else 0
+    positive = min(case.positive_nodes, DRAWN_NODES) if case.node_positive else 0
     rows = []
     for k in range(int(normal) + positive):
         bad = k >= normal
