@@ -7,17 +7,20 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gastromap.cli import _survival_options
 from gastromap.errors import UsageError
 
 if TYPE_CHECKING:
     from gastromap.evaluation.assemble import EvaluationPlan
     from gastromap.evaluation.endpoint import EndpointColumns
     from gastromap.evaluation.subgroups import Subgroup
+    from gastromap.evaluation.survival.report import SurvivalPlan
 
 __all__ = ["register"]
 
 _DESCRIPTION = """Evaluate a predictions table (one row a case), or run a bundle over a split by the rules of the
-application (three slices, vote, calibration) and evaluate its predictions. Writes evaluation.json, report.html, tables
+application (three slices, vote, calibration) and evaluate its predictions. A table with os_months, death and os_risk is
+evaluated for survival too. Writes evaluation.json, report.html, tables
 (CSV) and figures (PNG, SVG); a bundle run also writes predictions.csv and metrics.json. All intervals come from
 resampling whole patients."""
 _EPILOG = """example: gastromap evaluate --predictions p.csv --truth pT --probabilities p1,p2,p3,p4 --patient ID
@@ -49,11 +52,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     table.add_argument(
         "--endpoint", action="append", default=[], metavar="NAME=LABEL[:CELL|CELL],SCORE[,THRESHOLD]",
         help="a further binary endpoint: label column, cells that are positive (default: 1, yes, true, positive), "
-        "score column, decision threshold (default: 0.5 for a probability); repeatable",
+        "score column, decision threshold (default: 0.5 for a probability; youden: from --training); repeatable",
     )  # fmt: skip
     table.add_argument(
         "--subgroup", action="append", default=[], metavar="COLUMN[:CUT,CUT]", help="levels or ranges; repeatable"
     )
+    _survival_options.add_arguments(parser)
     bundle = parser.add_argument_group("a bundle")
     bundle.add_argument("--data", type=Path, metavar="DIR", help="folder with datalist.json")
     bundle.add_argument("--model", type=Path, default=Path("bundles"), metavar="DIR", help="(default: %(default)s)")
@@ -81,12 +85,13 @@ def _endpoint(text: str) -> EndpointColumns:
     if not name.strip() or len(parts) not in (2, 3) or not all(parts):
         _refuse("--endpoint NAME=LABEL,SCORE[,THRESHOLD]", "another form", "See gastromap evaluate --help.")
     label, _, cells = parts[0].partition(":")
+    youden = parts[2:] == ["youden"]
     try:
-        threshold = float(parts[2]) if len(parts) == 3 else None
+        threshold = float(parts[2]) if len(parts) == 3 and not youden else None
     except ValueError:
         _refuse("a number as threshold", "something else", "See gastromap evaluate --help.")
     positive = tuple(cell.strip() for cell in cells.split("|") if cell.strip())
-    return EndpointColumns(name.strip(), label, parts[1], positive, threshold)
+    return EndpointColumns(name.strip(), label, parts[1], positive, threshold, youden)
 
 
 def _reader(text: str) -> tuple[str, tuple[str, str | None]]:
@@ -107,7 +112,7 @@ def _subgroup(text: str) -> Subgroup:
         _refuse("numbers as cuts, for example age:50,70", "something else", "Correct the cuts.")
 
 
-def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
+def _plan(arguments: argparse.Namespace, survival: SurvivalPlan | None) -> EvaluationPlan:
     from gastromap.evaluation.assemble import EvaluationPlan
     from gastromap.evaluation.table import Columns
 
@@ -127,6 +132,8 @@ def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
         endpoints=tuple(_endpoint(text) for text in arguments.endpoint),
         readers=dict(readers),
         subgroups=tuple(_subgroup(text) for text in arguments.subgroup),
+        endpoint_nomograms=_survival_options.endpoint_nomograms(arguments),
+        survival=survival,
         names=(arguments.name, arguments.versus_name),
         resamples=arguments.resamples,
         level=arguments.level,
@@ -139,14 +146,28 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if (arguments.predictions is None) == (arguments.data is None):
         _refuse("either --predictions or --data", "both or none", "Name one of them.")
-    of_table = ("versus", "reader", "endpoint", "subgroup", "truth", "probabilities", "predicted", "patient", "case")
+    of_table: tuple[str, ...] = (
+        "versus",
+        "reader",
+        "endpoint",
+        "subgroup",
+        "truth",
+        "probabilities",
+        "predicted",
+        "patient",
+        "case",
+    )
+    of_table += _survival_options.OPTIONS
     given = [name for name in of_table if getattr(arguments, name)]
     if arguments.data is not None and given:
-        _refuse(f"a predictions table for --{given[0]}", "a bundle", "Use the predictions.csv of its run.")
+        _refuse(
+            f"a predictions table for --{given[0].replace('_', '-')}", "a bundle", "Use the predictions.csv of its run."
+        )
     from gastromap.evaluation.assemble import evaluate_table
     from gastromap.evaluation.writing import check_output, write_evaluation
 
-    plan = _plan(arguments)
+    survival = None if arguments.predictions is None else _survival_options.survival_plan(arguments)
+    plan = _plan(arguments, survival)
     check_output(arguments.out)
     further: dict[str, bytes] = {}
     bundle: dict[str, Any] | None = None
@@ -157,7 +178,13 @@ def _run(arguments: argparse.Namespace) -> int:
             source = Path(scratch) / "predictions.csv"
             further = {name: (Path(scratch) / name).read_bytes() for name in ("predictions.csv", "metrics.json")}
         report = evaluate_table(
-            source, plan, versus=arguments.versus, title=arguments.title, created=date.today().isoformat()
+            source,
+            plan,
+            versus=arguments.versus,
+            training=arguments.training,
+            further=_survival_options.further_tables(arguments),
+            title=arguments.title,
+            created=date.today().isoformat(),
         )
     report["bundle"] = None if bundle is None else {key: bundle.get(key) for key in ("prediction_sets", "grad_cam")}
     write_evaluation(report, arguments.out, further=further)
@@ -197,6 +224,10 @@ def _print(report: dict[str, Any], bundle: dict[str, Any] | None) -> None:
         print(_line("kappa_quadratic", metrics["kappa"]["quadratic"]))
     for endpoint in report["endpoints"]:
         print(_line(f"AUC {endpoint['name']}", endpoint["metrics"]["auc"]))
+    for cohort in report["survival"]["cohorts"] if report["survival"] else ():
+        for model in cohort["models"]:
+            name = f"C {model['name']}" + (f", {cohort['name']}" if len(report["survival"]["cohorts"]) > 1 else "")
+            print(_line(name, model["metrics"]["harrell_c"]))
     if bundle is None:
         return
     if "grad_cam" in bundle:

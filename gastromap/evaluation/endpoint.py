@@ -37,6 +37,7 @@ class EndpointColumns:
     score: str  #: column of the score; higher speaks for positive
     positive: tuple[str, ...] = ()  #: cells that are positive; without them 1/0, yes/no, true/false, positive/negative
     threshold: float | None = None  #: called positive at or above it; 0.5 where the score is a probability
+    youden: bool = False  #: take the threshold from the training table: largest sensitivity + specificity
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Endpoint:
     is_probability: bool  #: score within 0 to 1
     by_patient: bool = True
     left_out: int = 0  #: rows without label or score
+    rows: tuple[int, ...] = ()  #: of the table, where the endpoint was read from its columns
 
 
 def stage_endpoint(cases: StagePredictions, *, positive: Sequence[str]) -> Endpoint:
@@ -141,6 +143,7 @@ def read_endpoint(
         is_probability=is_probability,
         by_patient=patients is not None,
         left_out=int(np.count_nonzero(~use)),
+        rows=tuple(np.flatnonzero(use).tolist()),
     )
 
 
@@ -190,14 +193,16 @@ def endpoint_metrics(endpoint: Endpoint, weights: _Array | None = None) -> dict[
     Returns
     -------
     dict of array, shape (…)
-        ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``accuracy``, ``auc``, ``over_treatment`` (false positives
-        of all cases), ``under_treatment`` (false negatives of all cases), ``number_needed_to_treat`` and, for a
-        probability, ``brier`` (mean squared error, 0 to 1).
+        ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``accuracy``, ``f1``, ``auc``, ``over_treatment``
+        (false positives of all cases), ``under_treatment`` (false negatives of all cases),
+        ``number_needed_to_treat`` and, for a probability, ``brier`` (mean squared error, 0 to 1).
     """
     truth = endpoint.positive.astype(np.int64)
     confusion = confusion_matrix(truth, endpoint.called.astype(np.int64), stages=2, weights=weights)
     values = {name: rate[..., 1] for name, rate in class_rates(confusion).items()}
     values["accuracy"] = accuracy(confusion)
+    hits, missed = confusion[..., 1, 1], confusion[..., 0, 1] + confusion[..., 1, 0]
+    values["f1"] = np.divide(2 * hits, 2 * hits + missed, out=np.full(hits.shape, np.nan), where=2 * hits + missed > 0)
     values["auc"] = binary_auc(endpoint.score, endpoint.positive, weights)
     errors = {
         "n": confusion.sum(axis=(-2, -1)),

@@ -140,6 +140,7 @@ def _calibration(endpoint: Endpoint, level: float) -> dict[str, Any]:
         "mean_error": smooth.mean_error,
         "error_90": smooth.error_90,
         "largest_error": smooth.largest_error,
+        "equal_mass_error": float(bins.count @ np.abs(bins.observed - bins.predicted) / bins.count.sum()),
         "smooth": {"predicted": smooth.predicted[place].tolist(), "observed": smooth.observed[place].tolist()},
         "bins": {
             "predicted": bins.predicted.tolist(),

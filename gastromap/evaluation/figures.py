@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gastromap.evaluation.drawing import BLUE, GREY, INK, PALE, RED, STAGE_COLOURS, axes_of, house_style
-from gastromap.evaluation.tables import slug
+from gastromap.evaluation.tables import named_nomograms, slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,9 @@ _DIAGONAL: dict[str, Any] = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorde
 def evaluation_figures(report: Mapping[str, Any]) -> dict[str, Figure]:
     """Every figure of :func:`gastromap.evaluation.assemble.evaluate_table` by file name without ending."""
     from gastromap.evaluation.reader_figures import draw_comparison, draw_readers, draw_subgroups
+    from gastromap.evaluation.survival.figures import survival_figures
+    from gastromap.nomogram.combined import CombinedNomogram
+    from gastromap.nomogram.combined_drawing import draw_combined
 
     figures: dict[str, Figure] = {}
     with house_style():
@@ -45,6 +48,10 @@ def evaluation_figures(report: Mapping[str, Any]) -> dict[str, Figure]:
         for group in report["subgroups"]:
             name = f"subgroup_{slug(group['column'], [key.removeprefix('subgroup_') for key in figures])}"
             figures[name] = draw_subgroups(group)
+        if report["survival"]:
+            figures |= survival_figures(report["survival"])
+        for name, content in named_nomograms(report).items():
+            figures[f"nomogram_{name}"] = draw_combined(CombinedNomogram.from_json(content))
     return figures
 
 

@@ -1,4 +1,7 @@
-"""The evaluation as one HTML page that needs no other file and no network; the template is ``page.html``."""
+"""The evaluation as one HTML page that needs no other file and no network.
+
+Templates are ``page.html`` and, for survival, ``survival/survival.html``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from gastromap.evaluation.tables import slug
+from gastromap.evaluation.survival.figures import figure_names
+from gastromap.evaluation.tables import named_nomograms, slug
 
 __all__ = ["render_page"]
 
@@ -37,6 +41,7 @@ _ENDPOINT_ROWS = (
     ("ppv", "PPV"),
     ("npv", "NPV"),
     ("accuracy", "Accuracy"),
+    ("f1", "F1 score"),
     ("brier", "Brier score, 0 to 1"),
     ("over_treatment", "Over-treatment, FP/N"),
     ("under_treatment", "Under-treatment, FN/N"),
@@ -58,6 +63,26 @@ _SUBGROUP_COLUMNS = (
     ("endpoint.sensitivity", "Sensitivity"),
     ("endpoint.specificity", "Specificity"),
 )
+_SURVIVAL_ROWS = (
+    ("harrell_c", "Harrell C"),
+    ("uno_c", "Uno C"),
+    ("integrated_brier", "Integrated Brier score"),
+    ("integrated_brier_of_kaplan_meier", "of Kaplan–Meier"),
+    ("brier_skill", "1 − ratio"),
+)
+_SURVIVAL_MONTHS = (
+    ("auc", "AUC"),
+    ("harrell_c_before", "Harrell C, deaths before"),
+    ("uno_c_before", "Uno C, deaths before"),
+    ("brier", "Brier score"),
+)
+_SURVIVAL_COMPARED = {
+    "harrell_c": "Harrell C",
+    "uno_c": "Uno C",
+    "auc.36": "AUC, 36 months",
+    "auc.60": "AUC, 60 months",
+    "integrated_brier": "Integrated Brier score",
+}
 _COMPARED = dict(_STAGE_ROWS)
 _COMPARED_OF_ENDPOINT = dict(_ENDPOINT_ROWS)
 _PERCENT = ("over_treatment", "under_treatment")
@@ -112,6 +137,10 @@ def _tiles(report: Mapping[str, Any]) -> list[dict[str, str]]:
         ]
     for endpoint in report["endpoints"][: 4 if not chosen else 1]:
         chosen.append((f"AUC, {endpoint['name']}", "", endpoint["metrics"]["auc"]))
+    if report["survival"]:
+        cohort = report["survival"]["cohorts"][-1]
+        for model in cohort["models"][: 4 - min(2, len(chosen))]:
+            chosen.append((f"Harrell C, {model['name']}", "", model["metrics"]["harrell_c"]))
     return [
         {"name": name, "value": _number(entry["value"], key), "range": _range(entry["low"], entry["high"], key)}
         for name, key, entry in chosen
@@ -159,13 +188,18 @@ def render_page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     figures : mapping of bytes
         SVG by name, of :func:`gastromap.evaluation.figures.evaluation_figures`; embedded as pictures.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    templates = {
+        name: resources.files("gastromap.evaluation").joinpath(path).read_text(encoding="utf-8")
+        for name, path in (("page", "page.html"), ("survival", "survival/survival.html"))
+    }
+    environment = Environment(
+        loader=DictLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals.update(find=_find, number=_number, interval=_range, p_value=_p_value)
-    source = resources.files("gastromap.evaluation").joinpath("page.html").read_text(encoding="utf-8")
     pictures = {name: _picture(svg) for name, svg in figures.items()}
-    return environment.from_string(source).render(
+    return environment.get_template("page").render(
         report=report,
         stages=report["stages"],
         tiles=_tiles(report),
@@ -178,6 +212,16 @@ def render_page(report: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         by_stage=_BY_STAGE,
         reader_columns=_READER_COLUMNS,
         subgroup_columns=_SUBGROUP_COLUMNS,
+        survival=report["survival"],
+        survival_names=figure_names(report["survival"]) if report["survival"] else [],
+        survival_rows=_SURVIVAL_ROWS,
+        survival_months=_SURVIVAL_MONTHS,
+        survival_compared=_SURVIVAL_COMPARED,
+        nomograms=[
+            (content, pictures[f"nomogram_{name}"])
+            for name, content in named_nomograms(report).items()
+            if f"nomogram_{name}" in pictures
+        ],
         compared=_COMPARED,
         compared_of_endpoint=_COMPARED_OF_ENDPOINT,
         percent=round(100 * report["plan"]["level"]),

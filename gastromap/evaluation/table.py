@@ -26,6 +26,7 @@ __all__ = [
     "StagePredictions",
     "column",
     "is_empty",
+    "match_rows",
     "numbers",
     "parse_predictions",
     "patients_of",
@@ -224,6 +225,25 @@ def patients_of(rows: Sequence[Mapping[str, Any]], name: str | None) -> tuple[st
     """
     chosen = _chosen(rows, name, _PATIENT_NAMES)
     return None if chosen is None else _identifiers(rows, chosen, "patient")
+
+
+def match_rows(
+    rows: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], patient: str | None, name: str
+) -> list[Mapping[str, Any]]:
+    """Rows of a further table of the same patients, one row each, in the order of the first.
+
+    Raises
+    ------
+    UsageError
+        ``PREDICTIONS_INVALID``: no patient column, a patient missing or with several rows.
+    """
+    first, second = patients_of(rows, patient), patients_of(other, patient)
+    if first is None or second is None:
+        refuse(f"a patient column, to match the table of {name}", "none", "Name it with --patient.")
+    place = dict(zip(second, other, strict=True))
+    if len(place) != len(other) or len(set(first)) != len(first) or set(first) != set(place):
+        refuse(f"the same patients, once each, in the table of {name}", "others", "Give one row for each patient.")
+    return [place[patient_id] for patient_id in first]
 
 
 def parse_predictions(rows: Sequence[Mapping[str, Any]], columns: Columns = Columns()) -> StagePredictions:

@@ -8,7 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["csv_text", "evaluation_tables", "slug"]
+from gastromap.evaluation.survival.tables import survival_tables
+from gastromap.nomogram.combined import CombinedNomogram
+from gastromap.nomogram.combined_drawing import points_table
+
+__all__ = ["csv_text", "evaluation_tables", "named_nomograms", "slug"]
 
 _Rows = list[dict[str, Any]]
 
@@ -47,6 +51,43 @@ def evaluation_tables(report: Mapping[str, Any]) -> dict[str, _Rows]:
         tables |= _reader_tables(report["readers"])
     if report["subgroups"]:
         tables["subgroups"] = _subgroup_rows(report["subgroups"])
+    tables |= _pair_tables(report)
+    if report["survival"]:
+        tables |= survival_tables(report["survival"])
+    for name, content in named_nomograms(report).items():
+        nomogram = CombinedNomogram.from_json(content)
+        tables[f"nomogram_{name}"] = [
+            {"coefficient": column, "value": value, "standard_error": nomogram.standard_errors[column]}
+            for column, value in nomogram.coefficients.items()
+        ]
+        tables[f"nomogram_{name}_points"] = points_table(nomogram)
+    return tables
+
+
+def named_nomograms(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of each fitted nomogram by file name without ending."""
+    found: dict[str, Any] = {}
+    for content in report["nomograms"]:
+        found[slug(content["name"], list(found))] = content
+    return found
+
+
+def _pair_tables(report: Mapping[str, Any]) -> dict[str, _Rows]:
+    tables: dict[str, _Rows] = {}
+    if report["endpoint_comparison"]:
+        tables["endpoint_delong"] = [
+            {"first_score": pair["names"][0], "second_score": pair["names"][1]}
+            | {key: value for key, value in pair.items() if key != "names"}
+            for pair in report["endpoint_comparison"]
+        ]
+    if report["endpoint_subgroups"]:
+        tables["endpoint_subgroups"] = [
+            {"column": group["column"], **{key: value for key, value in part.items() if key != "metrics"}}
+            | {"metric": metric, **entry}
+            for group in report["endpoint_subgroups"]
+            for part in group["levels"]
+            for metric, entry in part["metrics"].items()
+        ]
     return tables
 
 
@@ -88,7 +129,7 @@ def _endpoint_tables(endpoint: Mapping[str, Any], name: str) -> dict[str, _Rows]
     if fit:
         for metric in ("slope", "intercept", "in_the_large"):
             metrics.append({"metric": f"calibration_{metric}", **fit[metric]})
-        for metric in ("mean_error", "error_90", "largest_error"):
+        for metric in ("mean_error", "error_90", "largest_error", "equal_mass_error"):
             metrics.append({"metric": f"calibration_{metric}", "value": fit[metric]})
         for metric, value in fit["hosmer_lemeshow"].items():
             metrics.append({"metric": f"hosmer_lemeshow_{metric}", "value": value})

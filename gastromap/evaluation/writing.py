@@ -13,14 +13,15 @@ from typing import Any
 from gastromap.evaluation.drawing import figure_bytes, house_style
 from gastromap.evaluation.figures import evaluation_figures
 from gastromap.evaluation.page import render_page
-from gastromap.evaluation.tables import csv_text, evaluation_tables
+from gastromap.evaluation.tables import csv_text, evaluation_tables, named_nomograms
 from gastromap.files import check_none_exists, probe_folder, unwritable
+from gastromap.nomogram.combined import CombinedNomogram
 
 __all__ = ["RESULT", "check_output", "write_evaluation"]
 
 #: Renamed last: a folder without it holds no result.
 RESULT = "evaluation.json"
-_PAGE, _TABLES, _FIGURES = "report.html", "tables", "figures"
+_PAGE, _TABLES, _FIGURES, _NOMOGRAMS = "report.html", "tables", "figures", "nomograms"
 _STAGING = ".staging-"
 
 
@@ -32,7 +33,7 @@ def check_output(out: Path) -> None:
     OutputError
         ``OUTPUT_EXISTS`` or ``OUTPUT_UNWRITABLE``.
     """
-    check_none_exists(out, (_TABLES, _FIGURES, _PAGE, RESULT))
+    check_none_exists(out, (_TABLES, _FIGURES, _NOMOGRAMS, _PAGE, RESULT))
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe_folder(out)
@@ -43,7 +44,7 @@ def check_output(out: Path) -> None:
 def write_evaluation(
     report: Mapping[str, Any], out: Path, *, further: Mapping[str, bytes] | None = None
 ) -> tuple[Path, ...]:
-    """Write page, tables, figures and JSON: all of them or none.
+    """Write page, tables, figures, nomograms and JSON: all of them or none.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def write_evaluation(
     check_output(out)
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     files = {f"{_TABLES}/{name}.csv": csv_text(rows).encode() for name, rows in evaluation_tables(report).items()}
+    for name, content in named_nomograms(report).items():
+        files[f"{_NOMOGRAMS}/{name}.json"] = CombinedNomogram.from_json(content).text().encode()
     drawings: dict[str, bytes] = {}
     with house_style():
         for name, figure in evaluation_figures(report).items():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastromap.errors import ModelError
-from gastromap.nomogram.json_file import dump_object, finite, finite_list, load_model_object
+from gastromap.nomogram.json_file import finite, finite_list, load_model_object, object_text
 from gastromap.nomogram.predictors import Predictor, predictor_from_json
 from gastromap.results import PredictorContribution
 
@@ -107,9 +107,13 @@ class CombinedNomogram:
         ModelError
             ``NOMOGRAM_INVALID``.
         """
-        content = load_model_object(
-            path, code="NOMOGRAM_INVALID", where="nomogram file", file_format=_FORMAT, keys=_KEYS
+        return cls.from_json(
+            load_model_object(path, code="NOMOGRAM_INVALID", where="nomogram file", file_format=_FORMAT, keys=_KEYS)
         )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object]) -> CombinedNomogram:
+        """Nomogram from its content; see :meth:`load`."""
         try:
             predictors = content["predictors"]
             if not isinstance(predictors, list):
@@ -130,7 +134,11 @@ class CombinedNomogram:
 
     def save(self, path: Path) -> None:
         """Write the nomogram as JSON; same nomogram, same bytes."""
-        dump_object(path, file_format=_FORMAT, content=self.to_json())
+        path.write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        """Text of the file."""
+        return object_text(file_format=_FORMAT, content=self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """Content of the file."""

@@ -28,7 +28,12 @@ def _ticks(model: CombinedNomogram, predictor: Predictor) -> tuple[tuple[float, 
         effects = dict(zip(predictor.levels, [0.0, *beta], strict=True))
     else:
         effects = {predictor.shown(value): beta[0] * value for value in _round_values(predictor)}
-    return tuple(sorted((model.points(predictor.name, effect), label) for label, effect in effects.items()))
+    found = sorted((model.points(predictor.name, effect), label) for label, effect in effects.items())
+    if not predictor.levels:
+        # Round numbers need not reach the ends of the axis.
+        ends = {model.points(predictor.name, beta[0] * end) for end in (predictor.low, predictor.high)}
+        found = sorted([*found, *((end, "") for end in ends - {place for place, _ in found})])
+    return tuple(found)
 
 
 def _round_values(predictor: Predictor) -> list[float]:
@@ -40,7 +45,6 @@ def _round_values(predictor: Predictor) -> list[float]:
     unit = 10 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     inside = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    # The ends stand on the axis as round numbers where one is near.
     return inside if len(inside) > 1 else [low, high]
 
 
@@ -79,6 +83,7 @@ def points_table(model: CombinedNomogram) -> list[dict[str, Any]]:
         {"axis": axis.title, "label": label, "points": place}
         for axis in combined_axes(model)[1:]
         for place, label in axis.ticks
+        if label
     ]
 
 

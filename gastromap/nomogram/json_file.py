@@ -20,6 +20,7 @@ __all__ = [
     "finite",
     "finite_list",
     "load_model_object",
+    "object_text",
     "parse_object",
     "read_limited",
 ]
@@ -137,7 +138,11 @@ def finite_list(value: object) -> tuple[float, ...]:
     return tuple(finite(item) for item in value)
 
 
+def object_text(*, file_format: str, content: Mapping[str, object]) -> str:
+    """Text of a file that :func:`load_model_object` reads; same content, same text."""
+    return json.dumps({"format": file_format, **content}, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def dump_object(path: Path, *, file_format: str, content: Mapping[str, object]) -> None:
     """Write an object that :func:`load_model_object` reads; same content, same bytes."""
-    text = json.dumps({"format": file_format, **content}, indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(object_text(file_format=file_format, content=content), encoding="utf-8")

@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 
 from gastromap.evaluation.endpoint import outcomes
 from gastromap.evaluation.survival.curves import SurvivalCurves
-from gastromap.evaluation.table import column, is_empty, numbers, patients_of, refuse
+from gastromap.evaluation.table import column, is_empty, match_rows, numbers, patients_of, refuse
 
-__all__ = ["ModelColumns", "RiskModel", "SurvivalCases", "SurvivalColumns", "read_survival", "survival_rows"]
+__all__ = [
+    "ModelColumns",
+    "RiskModel",
+    "SurvivalCases",
+    "SurvivalColumns",
+    "cells",
+    "parse_months",
+    "read_survival",
+    "survival_rows",
+]
 
 _TIME, _DEATH, _RISK = "os_months", "death", "os_risk"
 _USUAL_SURVIVAL = "s"
@@ -83,9 +92,9 @@ class SurvivalCases:
         )
 
 
-def survival_rows(rows: Sequence[Mapping[str, Any]], columns: SurvivalColumns) -> bool:
-    """Whether the table has the two columns of follow-up."""
-    return bool(rows) and columns.time in rows[0] and columns.death in rows[0]
+def survival_rows(rows: Sequence[Mapping[str, Any]], columns: SurvivalColumns, model: ModelColumns) -> bool:
+    """Whether the table has the columns of follow-up and risk."""
+    return bool(rows) and {columns.time, columns.death, model.risk} <= set(rows[0])
 
 
 def _follow_up(
@@ -133,19 +142,6 @@ def _model(rows: Sequence[Mapping[str, Any]], columns: ModelColumns) -> RiskMode
     return RiskModel(columns.name, -risk if columns.expected_time else risk, _curves(rows, columns), columns.threshold)
 
 
-def _matched(
-    rows: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], patient: str | None, name: str
-) -> list[Mapping[str, Any]]:
-    """Rows of a further table in the order of the first."""
-    first, second = patients_of(rows, patient), patients_of(other, patient)
-    if first is None or second is None:
-        refuse(f"a patient column, to match the table of {name}", "none", "Name it with --patient.")
-    place = {patient_id: row for row, patient_id in zip(other, second, strict=True)}
-    if len(place) != len(other) or not set(first) <= set(place):
-        refuse(f"each patient once in the table of {name}", "missing or repeated patients", "Give the same patients.")
-    return [place[patient_id] for patient_id in first]
-
-
 def read_survival(
     rows: Sequence[Mapping[str, Any]],
     columns: SurvivalColumns,
@@ -187,7 +183,7 @@ def read_survival(
     found = [_model(rows, model) for model in models]
     for name, other in (further or {}).items():
         first = models[0] if models else ModelColumns("")
-        found.append(_model(_matched(rows, other, patient, name), replace(first, name=name)))
+        found.append(_model(match_rows(rows, other, patient, name), replace(first, name=name, threshold=None)))
     if len({model.name for model in found}) != len(found):
         refuse("each model name once", "a name twice", "Rename a model.")
     use = ~np.isnan(time) & ~np.isnan(death)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,17 +107,17 @@ def median_follow_up(time: ArrayLike, death: ArrayLike) -> float:
     return kaplan_meier(time, ~np.asarray(death, dtype=bool)).median()[0]
 
 
-def log_rank(time: ArrayLike, death: ArrayLike, group: Sequence[object]) -> GroupTest:
+def log_rank(time: ArrayLike, death: ArrayLike, group: ArrayLike) -> GroupTest:
     """Log-rank test by statsmodels (R ``survdiff``); NaN with one group only."""
     return _test(time, death, group, None)
 
 
-def gehan_wilcoxon(time: ArrayLike, death: ArrayLike, group: Sequence[object]) -> GroupTest:
+def gehan_wilcoxon(time: ArrayLike, death: ArrayLike, group: ArrayLike) -> GroupTest:
     """Gehan–Wilcoxon test: as the log-rank test, each death weighted by the number at risk; early ones count more."""
     return _test(time, death, group, "gb")
 
 
-def _test(time: ArrayLike, death: ArrayLike, group: Sequence[object], weights: str | None) -> GroupTest:
+def _test(time: ArrayLike, death: ArrayLike, group: ArrayLike, weights: str | None) -> GroupTest:
     from statsmodels.duration.survfunc import survdiff
 
     number = np.unique(np.asarray(group).astype(str), return_inverse=True)[1]

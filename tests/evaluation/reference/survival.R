@@ -74,3 +74,34 @@ save_json(list(
   nomogram = list(coefficients = unname(coef(nomogram)), se = unname(sqrt(diag(vcov(nomogram)))), survival = t(applied),
     lp = unname(as.vector(model.matrix(nomogram, encoded(b)[1:5, ]) %*% coef(nomogram)))),
   node_nomogram = list(coefficients = unname(coef(node)), se = unname(summary(node)$coefficients[, 2]))), "survival.json")
+
+# ---- public data: GITSG and TCGA-STAD of a folder, and the sets of R's survival package ----
+folder <- commandArgs(TRUE)
+if (length(folder) == 1) {
+  gitsg <- read.csv(file.path(folder, "survival", "gastric_gitsg_survMisc.csv"))
+  tcga <- read.delim(file.path(folder, "survival", "tcga_stad_pancan2018_cbioportal.tsv"), quote = "", check.names = FALSE)
+  time <- tcga[["Overall Survival (Months)"]]; death <- as.numeric(substr(tcga[["Overall Survival Status"]], 1, 1))
+  node <- tcga[["Neoplasm Disease Lymph Node Stage American Joint Committee on Cancer Code"]]
+  use <- !is.na(time) & !is.na(death) & time > 0
+  staged <- use & node %in% c("N0", "N1", "N2", "N3", "N3A", "N3B")
+  of_sets <- function(d, time, death, x) {
+    keep <- complete.cases(x) & !is.na(time); x <- x[keep, , drop = FALSE]; time <- time[keep]; death <- death[keep]
+    found <- cox_of(time, death, x); fit <- coxph(Surv(time, death) ~ ., cbind(time = time, death = death, x), control = tight)
+    lp <- predict(fit, type = "lp")
+    c(list(rows = length(time), events = sum(death), c = unname(concordance(Surv(time, death) ~ lp, reverse = TRUE)$concordance),
+      curve = curve_of(time, death, unname(quantile(time, c(0.25, 0.5))))), found)
+  }
+  co <- colon[colon$etype == 2, ]; pb <- pbc[1:312, ]
+  sets <- list(
+    lung = of_sets(lung, lung$time, as.numeric(lung$status == 2), lung[, c("age", "sex", "ph.ecog")]),
+    colon = of_sets(co, co$time, co$status, data.frame(lev = as.numeric(co$rx == "Lev"), lev5fu = as.numeric(co$rx == "Lev+5FU"), age = co$age, nodes = co$nodes)),
+    pbc = of_sets(pb, pb$time, as.numeric(pb$status == 2), data.frame(age = pb$age, edema = pb$edema, logbili = log(pb$bili), albumin = pb$albumin)),
+    rotterdam = of_sets(rotterdam, rotterdam$dtime, rotterdam$death, rotterdam[, c("age", "nodes", "pgr", "hormon")]),
+    gbsg = of_sets(gbsg, gbsg$rfstime, gbsg$status, gbsg[, c("age", "nodes", "pgr", "hormon")]))
+  save_json(list(versions = versions, sets = sets,
+    gitsg = c(tests_of(gitsg$time, gitsg$event, gitsg$group), list(curves = lapply(0:1, function(k)
+      curve_of(gitsg$time[gitsg$group == k], gitsg$event[gitsg$group == k], c(0, 365, 730))))),
+    tcga = list(rows = nrow(tcga), known = sum(!is.na(time) & !is.na(death)), deaths = sum(death[!is.na(time)], na.rm = TRUE),
+      zero = sum(time == 0, na.rm = TRUE), used = sum(use), used_deaths = sum(death[use]), curve = curve_of(time[use], death[use], c(0, 12, 24, 36, 60)),
+      nodes = tests_of(time[staged], death[staged], as.numeric(node[staged] != "N0")), node_counts = as.vector(table(node[staged] != "N0")))), "survival_public.json")
+}
