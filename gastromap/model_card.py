@@ -14,14 +14,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gastromap.errors import ModelError
+from gastromap.errors import ModelError, UsageError
 from gastromap.nomogram.json_file import dump_object, load_model_object
 
 if TYPE_CHECKING:
-    from gastromap.models import GTRNet
     from gastromap.preprocessing import PreprocessingProfile
+    from gastromap.preprocessing.volume import VolumeProfile
 
-__all__ = ["CARD_NAME", "WEIGHTS_NAME", "ModelCard", "network_of", "preprocessing_of", "sha256_of", "start_card"]
+__all__ = [
+    "CARD_NAME",
+    "WEIGHTS_NAME",
+    "ModelCard",
+    "network_of",
+    "preprocessing_of",
+    "sha256_of",
+    "start_card",
+    "start_volume_card",
+]
 
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.pt"
@@ -36,9 +45,10 @@ class ModelCard:
     Attributes
     ----------
     network : mapping
-        Arguments of :class:`gastromap.models.GTRNet`.
+        ``type`` (see :mod:`gastromap.models.registry`; GTRNet without it) and the arguments of that class.
     preprocessing : mapping
-        Values of :class:`gastromap.preprocessing.PreprocessingProfile`.
+        Values of :class:`gastromap.preprocessing.PreprocessingProfile`; networks for volumes have those of
+        :class:`gastromap.preprocessing.volume.VolumeProfile`.
     weights_sha256 : str
         Of ``model.pt``; empty while training runs.
     trained_on : str
@@ -57,8 +67,8 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> ModelCard:
-        """Read ``model.json`` from the folder of the weights.
+    def read(cls, folder: Path, name: str = CARD_NAME) -> ModelCard:
+        """Read ``model.json`` (or another card) from the folder of the weights.
 
         Raises
         ------
@@ -66,7 +76,7 @@ class ModelCard:
             ``MODEL_CARD``.
         """
         content: Any = load_model_object(
-            folder / CARD_NAME,
+            folder / name,
             code="MODEL_CARD",
             where="model",
             file_format=_FORMAT,
@@ -74,11 +84,11 @@ class ModelCard:
         )
         return cls(**content)
 
-    def write(self, folder: Path) -> None:
-        """Write ``model.json``; same card, same bytes."""
+    def write(self, folder: Path, name: str = CARD_NAME) -> None:
+        """Write ``model.json`` (or another card); same card, same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         content = json.loads(json.dumps(asdict(self)))
-        dump_object(folder / CARD_NAME, file_format=_FORMAT, content=content)
+        dump_object(folder / name, file_format=_FORMAT, content=content)
 
     def profile(self) -> PreprocessingProfile:
         """Preprocessing that the weights were trained with."""
@@ -86,7 +96,19 @@ class ModelCard:
 
         return PreprocessingProfile.from_mapping(dict(self.preprocessing))
 
-    def build(self) -> GTRNet:
+    def volume_profile(self) -> VolumeProfile:
+        """Preprocessing of a network for volumes.
+
+        Raises
+        ------
+        ModelError
+            ``PROFILE_UNKNOWN``.
+        """
+        from gastromap.preprocessing.volume import VolumeProfile
+
+        return VolumeProfile.from_mapping(self.preprocessing)
+
+    def build(self) -> Any:
         """Network of the card, with random weights.
 
         Raises
@@ -94,8 +116,23 @@ class ModelCard:
         ModelError
             ``MODEL_CARD`` if the arguments are not those of the network or do not suit the preprocessing.
         """
-        from gastromap.models import GTRNet
+        from gastromap.models.registry import build_network
 
+        kind = str(self.network.get("type", "GTRNet"))
+        if kind == "GTRNet":
+            self._check_channels()
+        try:
+            return build_network(self.network)
+        except (TypeError, ValueError, UsageError) as error:
+            raise ModelError(
+                "MODEL_CARD",
+                where="model",
+                expected="a known type and its arguments under network",
+                got="others",
+                remedy="Correct the model card.",
+            ) from error
+
+    def _check_channels(self) -> None:
         channels = self.profile().channels
         if self.network.get("in_channels", 1) != channels:
             raise ModelError(
@@ -105,28 +142,20 @@ class ModelCard:
                 got=str(self.network.get("in_channels", 1)),
                 remedy="Run the weights with the profile they were trained with.",
             )
-        try:
-            return GTRNet(**self.network)
-        except (TypeError, ValueError) as error:
-            raise ModelError(
-                "MODEL_CARD",
-                where="model",
-                expected="arguments of GTRNet under network",
-                got="others",
-                remedy="Correct the model card.",
-            ) from error
 
-    def load_weights(self, folder: Path) -> GTRNet:
+    def load_weights(self, folder: Path, name: str = WEIGHTS_NAME) -> Any:
         """Build the network and load ``model.pt`` after checking its hash.
 
         Parameters
         ----------
         folder : Path
             Folder of the weights.
+        name : str
+            File in it.
 
         Returns
         -------
-        GTRNet
+        nn.Module
             In evaluation mode, float32, on the CPU. Half-precision weights are widened.
 
         Raises
@@ -136,11 +165,9 @@ class ModelCard:
         """
         import torch
 
-        path = folder / WEIGHTS_NAME
+        path = folder / name
         if not path.is_file():
-            raise ModelError(
-                "WEIGHTS_MISSING", where="model", expected=WEIGHTS_NAME, got="no such file", remedy=_REMEDY
-            )
+            raise ModelError("WEIGHTS_MISSING", where="model", expected=name, got="no such file", remedy=_REMEDY)
         found = sha256_of(path)
         if found != self.weights_sha256:
             raise ModelError(
@@ -197,7 +224,28 @@ def start_card(
     ).write(Path(folder))
 
 
-def network_of(folder: str | Path) -> GTRNet:
+def start_volume_card(
+    folder: str | Path,
+    *,
+    network: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    trained_on: str,
+    notice: str,
+    seed: int,
+) -> None:
+    """Like :func:`start_card`, for networks that read volumes; ``preprocessing`` holds values of ``VolumeProfile``."""
+    from gastromap.preprocessing.volume import VolumeProfile
+
+    ModelCard(
+        network=dict(network),
+        preprocessing=VolumeProfile.from_mapping(preprocessing).to_mapping(),
+        trained_on=trained_on,
+        notice=notice,
+        training={"seed": seed},
+    ).write(Path(folder))
+
+
+def network_of(folder: str | Path) -> Any:
     """Network of the card in ``folder``; for bundle configurations, which load the weights themselves."""
     return ModelCard.read(Path(folder)).build()
 

@@ -7,21 +7,82 @@ and the application call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["SOFT_TISSUE_HU", "PatientGrid", "sample_ct", "sample_mask", "to_source"]
+from gastromap.errors import ModelError
+
+__all__ = ["SOFT_TISSUE_HU", "PatientGrid", "VolumeProfile", "sample_ct", "sample_mask", "to_source"]
 
 #: Level 40, width 400 (longitudinal design, section 1).
 SOFT_TISSUE_HU = (-160.0, 240.0)
 
 _Triple = tuple[float, float, float]
 _Prepare = Callable[[Any], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class VolumeProfile:
+    """How a network for volumes wants its input; a checkpoint names it and runs with no other.
+
+    Attributes
+    ----------
+    spacing_mm : (slice, row, column)
+    patch : (slices, rows, columns)
+        Voxels the network was trained on; inference takes the same.
+    regions : tuple of str
+        What the output channels mean.
+    window_hu : (low, high)
+        Becomes 0 to 1.
+    """
+
+    spacing_mm: _Triple
+    patch: tuple[int, int, int]
+    regions: tuple[str, ...] = ("tumour",)
+    window_hu: tuple[float, float] = SOFT_TISSUE_HU
+    name: str = "volume"
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> VolumeProfile:
+        """Read a profile from a model card.
+
+        Raises
+        ------
+        ModelError
+            ``PROFILE_UNKNOWN``.
+        """
+        try:
+            spacing = [float(value) for value in values["spacing_mm"]]
+            patch = [int(value) for value in values["patch"]]
+            window = [float(value) for value in values.get("window_hu", SOFT_TISSUE_HU)]
+            regions = tuple(str(value) for value in values.get("regions", ("tumour",)))
+            known = set(values) <= set(cls.__dataclass_fields__) and values.get("name", "volume") == "volume"
+            positive = min(*spacing, *patch) > 0 and window[0] < window[1]
+            if not (known and positive and (len(spacing), len(patch), len(window)) == (3, 3, 2)):
+                raise ValueError(values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                "PROFILE_UNKNOWN",
+                where="model",
+                expected="the preprocessing of a network for volumes",
+                got="something else",
+                remedy="Correct the model card.",
+            ) from error
+        return cls(
+            spacing_mm=(spacing[0], spacing[1], spacing[2]),
+            patch=(patch[0], patch[1], patch[2]),
+            regions=regions,
+            window_hu=(window[0], window[1]),
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the plain values for a model card."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

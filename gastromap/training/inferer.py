@@ -37,7 +37,8 @@ class AutocastInferer(SimpleInferer):
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return ``network(inputs)`` as float32."""
         plain = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
-        plain = plain.contiguous(memory_format=torch.channels_last)
+        if plain.ndim == 4:
+            plain = plain.contiguous(memory_format=torch.channels_last)
         enabled = self._dtype is not torch.float32
         if self._dtype is torch.float16 and inputs.device.type == "cpu":
             raise UsageError(

@@ -1,0 +1,208 @@
+"""Coarse to fine: where the stomach and the tumour are at 4 mm, then the mask at 2 x 1 x 1 mm around the candidates."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from gastromap.model_card import ModelCard
+from gastromap.preprocessing.volume import PatientGrid, sample_ct, to_source
+from gastromap.segmentation.limits import FinderLimits
+from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
+from gastromap.staging import best_device
+
+__all__ = ["COARSE_CARD", "COARSE_WEIGHTS", "SEGMENTATION_BUNDLE", "TumourFinder", "TumourFinding"]
+
+_log = logging.getLogger(__name__)
+
+SEGMENTATION_BUNDLE = "gastric_tumor_segmentation"
+COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
+
+
+@dataclass(frozen=True)
+class TumourFinding:
+    """What was found in one volume.
+
+    Attributes
+    ----------
+    reason : str
+        Why nothing was found; empty where something was.
+    probability : float
+        Mean probability inside the mask, or the highest one where nothing was found; 0 to 1. Not calibrated.
+    mask : array of bool, shape of the volume
+        All false where nothing was found.
+    measures : TumourMeasures, optional
+    key_index : int, optional
+        Slice with the largest area of the mask.
+    key_area_mm2 : float
+        Its area.
+    centre_lps : (x, y, z), optional
+        Middle of the mask in mm: of the crop for the longitudinal model.
+    stomach_ml : float
+        Volume of what the coarse network takes for stomach.
+    """
+
+    reason: str
+    probability: float
+    mask: NDArray[np.bool_] = field(repr=False)
+    measures: TumourMeasures | None = None
+    key_index: int | None = None
+    key_area_mm2: float = 0.0
+    centre_lps: tuple[float, float, float] | None = None
+    stomach_ml: float = 0.0
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a tumour to measure and to stage."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    centre_lps: tuple[float, float, float]
+    weight: float  # sum of the coarse probabilities
+
+
+class TumourFinder:
+    """Find the tumour with one bundle.
+
+    Parameters
+    ----------
+    models : Path
+        ``models`` folder of the bundle: ``model.pt`` and ``coarse.pt`` with their cards.
+    device : torch.device, optional
+        Default: a CUDA GPU when there is one.
+    """
+
+    def __init__(self, models: Path, *, device: torch.device | None = None) -> None:
+        self.card, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
+        self.device = device or best_device()
+        self.limits = FinderLimits.from_mapping(self.card.training.get("limits", {}))
+        self._fine = self.card.load_weights(models).to(self.device)
+        self._coarse = coarse.load_weights(models, COARSE_WEIGHTS).to(self.device)
+        self._fine_profile, self._coarse_profile = self.card.volume_profile(), coarse.volume_profile()
+        _log.info("tumour segmentation on %s", self.device)
+
+    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
+        """Look for the tumour.
+
+        Parameters
+        ----------
+        hu : array, shape (slices, rows, columns)
+            Hounsfield units.
+        affine_lps : array, shape (4, 4)
+            (column, row, slice, 1) to mm.
+        """
+        affine = np.asarray(affine_lps, float)
+        shape = (hu.shape[0], hu.shape[1], hu.shape[2])
+        empty = np.zeros(shape, np.bool_)
+        candidates, stomach_ml = self._candidates(hu, affine)
+        if stomach_ml < self.limits.stomach_ml:
+            return TumourFinding("no stomach found", 0.0, empty, stomach_ml=stomach_ml)
+        best = self._best(hu, affine, candidates)
+        if best is None:
+            return TumourFinding("no tumour found", 0.0, empty, stomach_ml=stomach_ml)
+        probability, grid, values = best
+        mask = to_source(values, grid, affine, shape) >= self.limits.threshold
+        mask = largest_component(mask)
+        voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+        if mask.sum() * voxel_ml < self.limits.volume_ml or probability < self.limits.probability:
+            return TumourFinding("no tumour found", probability, empty, stomach_ml=stomach_ml)
+        return self._measured(hu, affine, mask, probability, stomach_ml)
+
+    def _measured(
+        self,
+        hu: NDArray[np.floating],
+        affine: NDArray[np.float64],
+        mask: NDArray[np.bool_],
+        probability: float,
+        stomach_ml: float,
+    ) -> TumourFinding:
+        column, row, step = (float(value) for value in np.linalg.norm(affine[:3, :3], axis=0))
+        spacing = (step, row, column)
+        areas = slice_areas_mm2(mask, spacing)
+        index = np.array([axis.mean() for axis in np.nonzero(mask)])[::-1]
+        x, y, z = affine[:3, :3] @ index + affine[:3, 3]
+        return TumourFinding(
+            reason="",
+            probability=probability,
+            mask=mask,
+            measures=measure_tumour(mask, spacing, hu),
+            key_index=int(np.argmax(areas)),
+            key_area_mm2=float(areas.max()),
+            centre_lps=(float(x), float(y), float(z)),
+            stomach_ml=stomach_ml,
+        )
+
+    @torch.inference_mode()
+    def _candidates(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> tuple[list[_Candidate], float]:
+        """Places to look at closely, likeliest first, and the volume of the stomach in mL."""
+        profile = self._coarse_profile
+        shape = (hu.shape[0], hu.shape[1], hu.shape[2])
+        grid = PatientGrid.covering(affine, shape, profile.spacing_mm, multiple=8)
+        image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
+        out = torch.sigmoid(self._coarse(image.to(self.device)).float())[0].cpu().numpy()
+        voxel_ml = float(np.prod(profile.spacing_mm)) / 1000
+        stomach = out[profile.regions.index("stomach")]
+        tumour = out[profile.regions.index("tumour")]
+        stomach_ml = float((stomach >= 0.5).sum() * voxel_ml)
+        labels, count = ndimage.label(tumour >= self.limits.coarse_threshold, structure=np.ones((3, 3, 3)))
+        found = []
+        for number in range(1, count + 1):
+            inside = labels == number
+            weights = tumour * inside
+            middle = ndimage.center_of_mass(weights)
+            x, y, z = grid.point(middle)
+            found.append(_Candidate((float(x), float(y), float(z)), float(weights.sum())))
+        found.sort(key=lambda candidate: -candidate.weight)
+        return found[: self.limits.candidates], stomach_ml
+
+    def _best(
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64], candidates: list[_Candidate]
+    ) -> tuple[float, PatientGrid, NDArray[np.float32]] | None:
+        """Mask with the largest sum of probabilities among the windows around the candidates."""
+        best: tuple[float, float, PatientGrid, NDArray[np.float32]] | None = None
+        seen: list[PatientGrid] = []
+        for candidate in candidates:
+            if any(_inside(candidate.centre_lps, grid, share=0.25) for grid in seen):
+                continue
+            grid, values = self._window(hu, affine, candidate.centre_lps)
+            mask = largest_component(values >= self.limits.threshold)
+            if mask.any():
+                # Again around what was found, so that a large tumour is not cut off by the window.
+                middle = grid.point([axis.mean() for axis in np.nonzero(mask)])
+                grid, values = self._window(hu, affine, (float(middle[0]), float(middle[1]), float(middle[2])))
+                mask = largest_component(values >= self.limits.threshold)
+            seen.append(grid)
+            weight = float(values[mask].sum())
+            if mask.any() and (best is None or weight > best[0]):
+                best = (
+                    weight,
+                    float(values[mask].mean()),
+                    grid,
+                    np.where(mask | (values < self.limits.threshold), values, 0),
+                )
+        return None if best is None else best[1:]
+
+    @torch.inference_mode()
+    def _window(
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64], centre_lps: tuple[float, float, float]
+    ) -> tuple[PatientGrid, NDArray[np.float32]]:
+        profile = self._fine_profile
+        grid = PatientGrid.around(centre_lps, profile.spacing_mm, self.limits.window)
+        image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
+        values: NDArray[np.float32] = torch.sigmoid(self._fine(image.to(self.device)).float())[0, 0].cpu().numpy()
+        return grid, values
+
+
+def _inside(point: tuple[float, float, float], grid: PatientGrid, *, share: float) -> bool:
+    """Whether a point lies in the middle of a grid, ``share`` of each side around its centre."""
+    middle = grid.point([(n - 1) / 2 for n in grid.shape])
+    reach = np.asarray(grid.shape[::-1]) * np.asarray(grid.spacing_mm[::-1]) * share
+    return bool(np.all(np.abs(np.asarray(point) - middle) <= reach))

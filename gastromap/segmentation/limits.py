@@ -1,0 +1,66 @@
+"""Numbers that decide what counts as a tumour; they travel with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gastromap.errors import ModelError
+
+__all__ = ["FinderLimits"]
+
+
+@dataclass(frozen=True)
+class FinderLimits:
+    """Limits of the finder.
+
+    Attributes
+    ----------
+    threshold : float
+        Probability from which a voxel belongs to the mask.
+    coarse_threshold : float
+        Probability from which a voxel of the coarse network makes a candidate.
+    candidates : int
+        Places that are looked at closely.
+    window : (slices, rows, columns)
+        Voxels of the fine network around a candidate.
+    volume_ml : float
+        Smallest tumour.
+    probability : float
+        Smallest mean probability inside the mask.
+    stomach_ml : float
+        Smallest stomach: below it the volume shows none.
+    """
+
+    threshold: float = 0.5
+    coarse_threshold: float = 0.3
+    candidates: int = 3
+    window: tuple[int, int, int] = (64, 128, 128)
+    volume_ml: float = 0.2
+    probability: float = 0.6
+    stomach_ml: float = 20.0
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> FinderLimits:
+        """Read limits from a model card; what is absent has its default.
+
+        Raises
+        ------
+        ModelError
+            ``MODEL_CARD``.
+        """
+        try:
+            known = dict(values)
+            if "window" in known:
+                first, second, third = (int(side) for side in known["window"])
+                known["window"] = (first, second, third)
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                "MODEL_CARD",
+                where="model",
+                expected="known limits of the tumour finder",
+                got="others",
+                remedy="Correct the model card.",
+            ) from error

@@ -1,0 +1,72 @@
+"""The datalist of a segmentation training: every scan with a mask is a sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gastromap.errors import UsageError
+from gastromap.evaluation.splits import check_patient_split
+from gastromap.training.datalist import SPLITS
+
+__all__ = ["read_volume_datalist"]
+
+#: Keys of image and mask in the layouts that are understood: plain records, ``gastromap synth``, pairs of scans.
+_LAYOUTS = (("image", "label"), ("image", "mask"), ("image1", "mask1"), ("image2", "mask2"))
+
+
+def read_volume_datalist(dataset_dir: str | Path, *, name: str = "datalist.json") -> dict[str, list[dict[str, Any]]]:
+    """Read ``datalist.json`` for segmentation and make its paths absolute.
+
+    Parameters
+    ----------
+    dataset_dir : path
+        Folder of the datalist; paths in it are relative to this folder.
+    name : str
+
+    Returns
+    -------
+    dict
+        ``training``, ``validation`` and ``test``; each record has ``image`` and ``label`` (paths) and ``patient_id``.
+        Read are ``{image, label}``, ``{image, mask}`` as ``gastromap synth`` writes them, and pairs ``{image1, mask1,
+        image2, mask2}``, of which each scan with a mask becomes a record. Scans without a mask are left out.
+
+    Raises
+    ------
+    UsageError
+        ``DATALIST_INVALID`` or ``PATIENT_ON_BOTH_SIDES``.
+    """
+    folder = Path(dataset_dir).expanduser().resolve()
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        splits = {split: [s for record in content.get(split, []) for s in _samples(record, folder)] for split in SPLITS}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            "DATALIST_INVALID",
+            where="datalist",
+            expected="JSON with training, validation and test lists of {image, label, patient_id}",
+            got="no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
+            remedy="Write it with gastromap synth --format nifti or gastromap prepare, or after that pattern.",
+        ) from error
+    if not splits["training"] and not splits["test"]:
+        raise UsageError(
+            "DATALIST_INVALID",
+            where="datalist",
+            expected="records with a mask under label or mask",
+            got="none",
+            remedy="Add masks, or name another datalist.",
+        )
+    check_patient_split(splits)
+    return splits
+
+
+def _samples(record: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for image, mask in _LAYOUTS:
+        # In the slices of ``gastromap synth`` the label is a stage.
+        if isinstance(record.get(image), str) and isinstance(record.get(mask), str):
+            paths = {"image": str(folder / record[image]), "label": str(folder / record[mask])}
+            found.append({**paths, "patient_id": str(record["patient_id"])})
+    return found
