@@ -20,7 +20,7 @@ def parameter_groups(
 
     Parameters
     ----------
-    network : LongitudinalNet or SegmentationNet
+    network : LongitudinalNet or SegmentationNet, or a DistributedDataParallel around one
     lr, weight_decay : float
     encoder_factor : float, 0 or more
         Learning rate of the encoder relative to the rest: 1 for segmentation, 0.1 behind it, 0 to freeze the encoder
@@ -33,12 +33,14 @@ def parameter_groups(
         space (A_log, D, step bias), and every vector (biases, norms).
     """
     groups: dict[str, dict[str, Any]] = {}
-    for name, parameter in network.named_parameters():
+    # Distributed training wraps the network and puts a prefix before every name.
+    plain: nn.Module = getattr(network, "module", network)
+    for name, parameter in plain.named_parameters():
         shared = name.startswith(_SHARED)
         if shared and encoder_factor == 0:
             parameter.requires_grad_(False)  # noqa: FBT003 -- torch's own signature
             continue
-        decays = parameter.ndim > 1 and not keeps_float32(parameter) and ".absent_" not in name
+        decays = parameter.ndim > 1 and not keeps_float32(name) and ".absent_" not in name
         key = f"{'encoder' if shared else 'rest'}, {'decay' if decays else 'no decay'}"
         group = groups.setdefault(
             key,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 
 from gastromap.errors import ModelError, UsageError
@@ -189,6 +190,12 @@ class TestPredict:
 
 
 class TestTheInputIsChecked:
+    def test_monais_tensors_with_metadata_are_taken(self, pairs) -> None:
+        net, masks = LongitudinalNet("tiny", mask_channel=True).eval(), torch.zeros_like(pairs)
+        assert torch.equal(net(MetaTensor(pairs), None, MetaTensor(masks)), net(pairs, None, masks))
+        segmentation = SegmentationNet("tiny").eval()
+        assert torch.equal(segmentation(MetaTensor(pairs[:, :1])), segmentation(pairs[:, :1]))
+
     def test_masks_need_a_mask_channel(self, tiny, pairs) -> None:
         with pytest.raises(UsageError, match="NO_MASK_CHANNEL"):
             tiny(pairs, None, torch.zeros_like(pairs))
@@ -234,7 +241,7 @@ class TestSharedEncoder:
 
 class TestPrecision:
     def test_decays_skip_terms_and_step_biases_are_marked_and_initialised_as_in_mamba(self, tiny) -> None:
-        marked = {n.rsplit(".", 1)[1]: p for n, p in tiny.named_parameters() if keeps_float32(p)}
+        marked = {n.rsplit(".", 1)[1]: p for n, p in tiny.named_parameters() if keeps_float32(n)}
         assert set(marked) == {"A_log", "D", "step_bias"}
         for name, p in tiny.named_parameters():
             if name.endswith("A_log"):

@@ -113,6 +113,13 @@ class TestParameterGroups:
             free = p.ndim == 1 or name.endswith(("A_log", "absent_tokens", "absent_vectors"))
             assert decays[id(p)] == (0 if free else 1e-2), name
 
+    def test_the_wrapper_of_distributed_training_changes_nothing(self) -> None:
+        net = LongitudinalNet("tiny")
+        wrapped = torch.nn.DataParallel(net)
+        for one, other in zip(parameter_groups(net), parameter_groups(wrapped), strict=True):
+            assert one["name"] == other["name"]
+            assert [id(p) for p in one["params"]] == [id(p) for p in other["params"]]
+
     def test_a_frozen_encoder_has_no_gradient_and_no_group(self) -> None:
         net = LongitudinalNet("tiny")
         groups = parameter_groups(net, encoder_factor=0)

@@ -19,17 +19,15 @@ __all__ = ["ScanDirection", "TriMamba", "TriMambaLayer", "keeps_float32"]
 _KERNEL = 4
 _STEP_RANGE = (1e-3, 1e-1)
 _STEP_FLOOR = 1e-4
+_STATE_SPACE = ("A_log", "D", "step_bias")
 
 
-def keeps_float32(parameter: Tensor) -> bool:
-    """Whether a parameter stays float32 under autocast and gets no weight decay (A_log, D and the step bias)."""
-    return bool(getattr(parameter, "_keeps_float32", False))
+def keeps_float32(name: str) -> bool:
+    """Whether the parameter of this name shapes the state space: A_log, D, step bias.
 
-
-def _float32_parameter(values: Tensor) -> nn.Parameter:
-    parameter = nn.Parameter(values)
-    parameter._keeps_float32 = True  # type: ignore[attr-defined]
-    return parameter
+    They stay float32 under autocast and get no weight decay.
+    """
+    return name.rpartition(".")[2] in _STATE_SPACE
 
 
 class ScanDirection(nn.Module):
@@ -55,9 +53,9 @@ class ScanDirection(nn.Module):
         low, high = (math.log(value) for value in _STEP_RANGE)
         step = torch.exp(torch.rand(inner) * (high - low) + low).clamp_min(_STEP_FLOOR)
         # Inverse of softplus, so that the first steps are those drawn.
-        self.step_bias = _float32_parameter(step + torch.log(-torch.expm1(-step)))
-        self.A_log = _float32_parameter(torch.log(torch.arange(1.0, state + 1).repeat(inner, 1)))
-        self.D = _float32_parameter(torch.ones(inner))
+        self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
+        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, state + 1).repeat(inner, 1)))
+        self.D = nn.Parameter(torch.ones(inner))
 
     def forward(self, u: Tensor) -> Tensor:
         """Read a sequence (batch, length, inner) in its order; same shape."""

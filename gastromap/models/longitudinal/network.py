@@ -1,6 +1,7 @@
 """CTSMamba for pairs of CT crops: lymph-node metastasis and overall survival, before and after treatment.
 
-Re-implemented from the published description; see ``docs`` and the model cards for what differs.
+Written from the published description. ``paper`` is a re-implementation of it; ``default`` is smaller and built for
+voxels of 2 x 1 x 1 mm.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gastromap.errors import ModelError, UsageError
 from gastromap.models.longitudinal.encoder import Encoder
 from gastromap.models.longitudinal.heads import LongitudinalOutput, PaperHead, TokenHead
 from gastromap.models.longitudinal.presets import Preset, preset_named
-from gastromap.models.longitudinal.segmentation import bottleneck, check_divisible
+from gastromap.models.longitudinal.segmentation import bottleneck, check_divisible, without_meta
 
 __all__ = ["LongitudinalNet"]
 
@@ -113,6 +114,9 @@ class LongitudinalNet(nn.Module):
         present : bool Tensor, shape (batch, 2)
             n of it are true.
         """
+        if not torch.jit.is_scripting():
+            image = without_meta(image)
+            masks = None if masks is None else without_meta(masks)
         given = torch.ones(image.shape[0], 2, dtype=torch.bool, device=image.device)
         if present is not None:
             given = present.to(device=image.device, dtype=torch.bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from monai.data import MetaTensor
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
 
@@ -52,6 +53,7 @@ class SegmentationNet(nn.Module):
             ``INPUT_SHAPE``.
         """
         if not torch.jit.is_scripting():
+            image = without_meta(image)
             check_divisible(image, self.preset)
         maps = self.encoder(image)
         out: Tensor = self.decoder(image, maps, self.bottleneck(maps.stage4))
@@ -68,6 +70,11 @@ def check_divisible(image: Tensor, preset: Preset) -> None:
             got=str(tuple(image.shape)),
             remedy="Crop or pad the volume.",
         )
+
+
+def without_meta(image: Tensor) -> Tensor:
+    """Plain tensor of MONAI's tensor with metadata, which neither the scan nor its compiled form understands."""
+    return image.as_subclass(Tensor) if isinstance(image, MetaTensor) else image
 
 
 class _Decoder(nn.Module):

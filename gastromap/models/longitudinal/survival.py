@@ -123,9 +123,11 @@ def mean_survival_months(
     return (heights * widths).sum(dim=-1)
 
 
-def os_risk(hazard_logits: Tensor, breaks_months: Sequence[float]) -> Tensor:
-    """Risk of death: minus the mean survival time. Higher means an earlier death."""
-    return -mean_survival_months(hazard_logits, breaks_months)
+def os_risk(
+    hazard_logits: Tensor, breaks_months: Sequence[float], *, rule: Literal["trapezoid", "right"] = "trapezoid"
+) -> Tensor:
+    """Risk of death: minus :func:`mean_survival_months`. Higher means an earlier death."""
+    return -mean_survival_months(hazard_logits, breaks_months, rule=rule)
 
 
 def _log_survival(hazard_logits: Tensor) -> Tensor:
