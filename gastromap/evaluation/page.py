@@ -102,6 +102,8 @@ def _number(value: float | None, name: str = "", *, signed: bool = False) -> str
         text = f"{100 * value:+.2f} %" if signed else f"{100 * value:.2f} %"
     elif name == "number_needed_to_treat":
         text = f"{value:.2f}"
+    elif name == "months":
+        text = f"{value:.1f}"
     else:
         text = f"{value:+.3f}" if signed else f"{value:.3f}"
     # "-0.000" would show a direction where there is none.

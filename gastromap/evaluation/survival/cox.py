@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["CoxFit", "breslow_hazard", "fit_cox", "proportional_hazards"]
 
 _Array = NDArray[np.float64]
-#: A log hazard ratio beyond this has run away: the groups are separated.
+#: A log hazard ratio per SD, or its standard error, beyond this has run away: the groups are separated.
 _LARGEST = 15.0
 
 
@@ -80,14 +81,17 @@ def fit_cox(time: ArrayLike, death: ArrayLike, predictors: ArrayLike) -> CoxFit 
     scaled = (x - x.mean(axis=0)) / spread
     model = PHReg(t, scaled, status=died.astype(int), ties="efron")
     try:
-        with np.errstate(all="ignore"):
+        # What the warnings say is checked below.
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             found = model.fit(method="newton", disp=0, maxiter=100, tol=1e-10)
             covariance = np.asarray(found.cov_params())
             null = float(model.loglike(np.zeros(x.shape[1])))
     except np.linalg.LinAlgError:
         return None
     parameters = np.asarray(found.params)
-    if not np.all(np.isfinite(covariance)) or np.any(np.abs(parameters) > _LARGEST) or np.any(np.diag(covariance) <= 0):
+    sizes = np.concatenate([np.abs(parameters), np.sqrt(np.clip(np.diag(covariance), 0, None))])
+    if not np.all(np.isfinite(covariance)) or np.any(sizes > _LARGEST) or np.any(np.diag(covariance) <= 0):
         return None
     covariance = covariance / np.outer(spread, spread)
     return CoxFit(
@@ -129,7 +133,7 @@ def proportional_hazards(
     Returns
     -------
     list of (chi_squared, p_value)
-        One a term, then one for all.
+        One a term, then one for all; NaN with too few deaths.
 
     Notes
     -----
@@ -145,9 +149,13 @@ def proportional_hazards(
     found = []
     for columns in [*[list(term) for term in terms], list(range(p))]:
         keep = [*range(p), *(p + column for column in columns)]
-        part = np.linalg.solve(information[np.ix_(keep, keep)], np.concatenate([np.zeros(p), score[columns]]))
+        inside = information[np.ix_(keep, keep)]
+        if np.linalg.matrix_rank(inside) < len(keep):
+            found.append((math.nan, math.nan))
+            continue
+        part = np.linalg.solve(inside, np.concatenate([np.zeros(p), score[columns]]))
         value = float(score[columns] @ part[p:])
-        found.append((value, float(chi2.sf(value, len(columns))) if math.isfinite(value) else math.nan))
+        found.append((value, float(chi2.sf(value, len(columns)))))
     return found
 
 

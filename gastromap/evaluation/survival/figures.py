@@ -48,9 +48,10 @@ def survival_figures(survival: Mapping[str, Any]) -> dict[str, Figure]:
             groups = model["groups"]
             curves = groups["curves"] if groups else [cohort["overall"]]
             figures[f"{name}_kaplan_meier"] = _kaplan_meier(model, curves, cohort["at_risk_months"])
-            if model["calibration"]:
-                figures[f"{name}_calibration"] = _calibration(model)
-                figures[f"{name}_decision_curve"] = _decision(model)
+            for part in model["calibration"]:
+                figures[f"{name}_calibration_{part['month']}"] = _calibration(model["name"], part)
+            for curve in model["decision_curves"]:
+                figures[f"{name}_decision_curve_{curve['month']}"] = _decision(model["name"], curve)
     return figures
 
 
@@ -124,49 +125,36 @@ def _in_time(cohort: Mapping[str, Any], metric: str, title: str, line: float | N
     return figure
 
 
-def _calibration(model: Mapping[str, Any]) -> Figure:
-    from matplotlib.figure import Figure
-
-    parts = model["calibration"]
-    figure = Figure(figsize=(4.0 * len(parts), 4.1), layout="constrained")
-    for axes, part in zip(np.atleast_1d(figure.subplots(1, len(parts))), parts, strict=True):
-        axes.grid(visible=True)
-        axes.set_axisbelow(True)
-        axes.plot([0, 1], [0, 1], **_DIAGONAL, label="ideal")
-        if part["smooth"]["predicted"]:
-            axes.plot(part["smooth"]["predicted"], part["smooth"]["observed"], color=BLUE, label="smooth (Cox, spline)")
-        groups = {key: _floats(values) for key, values in part["groups"].items()}
-        spread = np.clip([groups["observed"] - groups["low"], groups["high"] - groups["observed"]], 0, None)
-        axes.errorbar(
-            groups["predicted"], groups["observed"], yerr=spread, fmt="o", ms=4.5, color=RED, elinewidth=0.9,
-            label="Kaplan–Meier of groups", zorder=4, clip_on=False,
-        )  # fmt: skip
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.03, 1.03), aspect="equal", xlabel="predicted survival")
-        axes.set_title(f"{model['name']}, {part['month']} months")
-        slope, ratio = part["slope"]["value"], part["observed_to_expected"]
-        title = None if slope is None or ratio is None else f"slope {slope:.2f}, observed/expected deaths {ratio:.2f}"
-        axes.legend(loc="upper left", title=title, title_fontsize=8, alignment="left")
-        axes.set_ylabel("observed survival")
+def _calibration(name: str, part: Mapping[str, Any]) -> Figure:
+    figure, axes = axes_of(square=True)
+    axes.plot([0, 1], [0, 1], **_DIAGONAL, label="ideal")
+    if part["smooth"]["predicted"]:
+        axes.plot(part["smooth"]["predicted"], part["smooth"]["observed"], color=BLUE, label="smooth (Cox, spline)")
+    groups = {key: _floats(values) for key, values in part["groups"].items()}
+    spread = np.clip([groups["observed"] - groups["low"], groups["high"] - groups["observed"]], 0, None)
+    axes.errorbar(
+        groups["predicted"], groups["observed"], yerr=spread, fmt="o", ms=4.5, color=RED, elinewidth=0.9,
+        label="Kaplan–Meier of groups", zorder=4, clip_on=False,
+    )  # fmt: skip
+    slope, ratio = part["slope"]["value"], part["observed_to_expected"]
+    title = None if slope is None or ratio is None else f"slope {slope:.2f}, observed/expected deaths {ratio:.2f}"
+    axes.set(xlabel="predicted survival", ylabel="observed survival", ylim=(-0.03, 1.03))
+    axes.set_title(f"Calibration at {part['month']} months, {name}")
+    axes.legend(loc="upper left", title=title, title_fontsize=8, alignment="left")
     return figure
 
 
-def _decision(model: Mapping[str, Any]) -> Figure:
-    from matplotlib.figure import Figure
-
-    parts = model["decision_curves"]
-    figure = Figure(figsize=(4.0 * len(parts), 3.6), layout="constrained")
-    for axes, curve in zip(np.atleast_1d(figure.subplots(1, len(parts))), parts, strict=True):
-        axes.grid(visible=True)
-        axes.set_axisbelow(True)
-        x, low, high = curve["thresholds"], _floats(curve["low"]), _floats(curve["high"])
-        axes.fill_between(x, low, high, color=PALE, lw=0, alpha=0.8)
-        axes.plot(x, _floats(curve["model"]), color=BLUE, label=model["name"])
-        axes.plot(x, _floats(curve["treat_all"]), color=RED, lw=1.3, label="treat all")
-        axes.axhline(0, color=INK, lw=1.3, label="treat none")
-        top = max(0.05, float(np.nanmax(np.nan_to_num(high))))
-        axes.set(xlim=(0, max(x)), ylim=(-0.25 * top, 1.08 * top), xlabel="threshold risk", ylabel="net benefit")
-        axes.set_title(f"Death by {curve['month']} months")
-        axes.legend(loc="best")
+def _decision(name: str, curve: Mapping[str, Any]) -> Figure:
+    figure, axes = axes_of()
+    x, low, high = curve["thresholds"], _floats(curve["low"]), _floats(curve["high"])
+    axes.fill_between(x, low, high, color=PALE, lw=0, alpha=0.8)
+    axes.plot(x, _floats(curve["model"]), color=BLUE, label=name)
+    axes.plot(x, _floats(curve["treat_all"]), color=RED, lw=1.3, label="treat all")
+    axes.axhline(0, color=INK, lw=1.3, label="treat none")
+    top = max(0.05, float(np.max(np.nan_to_num(high))))
+    axes.set(xlim=(0, max(x)), ylim=(-0.25 * top, 1.08 * top), xlabel="threshold risk", ylabel="net benefit")
+    axes.set_title(f"Decision curve, death by {curve['month']} months")
+    axes.legend(loc="best")
     return figure
 
 

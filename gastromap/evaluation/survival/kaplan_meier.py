@@ -124,5 +124,10 @@ def _test(time: ArrayLike, death: ArrayLike, group: ArrayLike, weights: str | No
     groups, died = int(number.max()) + 1, np.asarray(death, dtype=int)
     if groups < 2 or not died.any():
         return GroupTest(math.nan, groups - 1, math.nan)
-    value, p_value = survdiff(np.asarray(time, dtype=float), died, number, weight_type=weights)
+    try:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value, p_value = survdiff(np.asarray(time, dtype=float), died, number, weight_type=weights)
+    except np.linalg.LinAlgError:
+        # No death while both groups were under observation.
+        return GroupTest(math.nan, groups - 1, math.nan)
     return GroupTest(float(value), groups - 1, float(p_value))

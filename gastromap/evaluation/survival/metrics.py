@@ -106,22 +106,27 @@ def _or_nan(figure: Callable[[], Any]) -> float:
 
 
 def _brier_by_library(cases: SurvivalCases, model: RiskModel, y: Any) -> dict[str, float]:
-    from sksurv.metrics import brier_score, integrated_brier_score
+    from sksurv.metrics import integrated_brier_score
 
     if model.curves is None:
         return {}
-    months = brier_months(cases, model)
+    curves, months = model.curves, brier_months(cases, model)
     values = {f"brier.{month}": math.nan for month in HORIZONS}
-    for month in HORIZONS:
-        if month in months:
-            values[f"brier.{month}"] = float(brier_score(y, y, model.curves.at(month), month)[1][0])
+    for month in (month for month in HORIZONS if month in months):
+        values[f"brier.{month}"] = _or_nan(partial(_one_brier, y, curves.at(month), month))
     own = reference = math.nan
     if len(months) > 1:
-        own = float(integrated_brier_score(y, y, model.curves.at(months), months))
-        reference = float(integrated_brier_score(y, y, _kaplan_meier_score(cases, months), months))
+        own = _or_nan(partial(integrated_brier_score, y, y, curves.at(months), months))
+        reference = _or_nan(partial(integrated_brier_score, y, y, _kaplan_meier_score(cases, months), months))
     values["integrated_brier"], values["integrated_brier_of_kaplan_meier"] = own, reference
     values["brier_skill"] = 1 - own / reference if reference > 0 else math.nan
     return values
+
+
+def _one_brier(y: Any, survival: _Array, month: int) -> float:
+    from sksurv.metrics import brier_score
+
+    return float(brier_score(y, y, survival, month)[1][0])
 
 
 def weighted_metrics(cases: SurvivalCases, model: RiskModel, weights: _Array) -> dict[str, _Array]:
@@ -156,7 +161,8 @@ def weighted_metrics(cases: SurvivalCases, model: RiskModel, weights: _Array) ->
     span = grid[-1] - grid[0]
     whole, null = (np.trapezoid(score, grid, axis=1) / span if span > 0 else undefined for score in (own, reference))
     values["integrated_brier"], values["integrated_brier_of_kaplan_meier"] = whole, null
-    values["brier_skill"] = 1 - whole / null
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values["brier_skill"] = np.where(null > 0, 1 - whole / null, np.nan)
     return values
 
 

@@ -105,11 +105,15 @@ def fit_training(
         )
         for nomogram in nomograms
     ]
+    risks = {model.name: model.risk for model in cases.models}
+    for nomogram in fitted:
+        table = {predictor.name: _column(rows, cases, predictor.name) for predictor in nomogram.predictors}
+        risks[nomogram.name] = nomogram.linear_predictor(table)
     return TrainingFit(
         patients=len(cases.time),
         deaths=int(cases.death.sum()),
-        medians={model.name: float(np.median(model.risk)) for model in cases.models},
-        scales={model.name: (float(model.risk.mean()), float(model.risk.std())) for model in cases.models},
+        medians={name: float(np.median(risk)) for name, risk in risks.items()},
+        scales={name: (float(risk.mean()), float(risk.std())) for name, risk in risks.items()},
         predictors=tuple(
             fit_predictor(covariate.column, _column(rows, cases, covariate.column), levels=covariate.levels)
             for covariate in covariates

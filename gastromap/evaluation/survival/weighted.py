@@ -86,7 +86,8 @@ class RiskPairs:
         data, weights = self.follow_up, self.follow_up.weights
         rows = np.flatnonzero(data.death)
         step = max(1, _PAIRS // len(data.time))
-        lower = [self._lower(rows[start : start + step], weights) for start in range(0, len(rows), step)]
+        lower = [np.empty((len(weights), 0))]
+        lower += [self._lower(rows[start : start + step], weights) for start in range(0, len(rows), step)]
         later = data.at_risk - data.deaths  # censored at the very time of a death: outlived it
         return later[:, data.place[rows]], np.concatenate(lower, axis=1)
 
