@@ -18,7 +18,7 @@ STATES = 16
 _SEED = 7
 #: Processor seconds after which a case is not repeated any more.
 _ENOUGH_S = 2.0
-_MOST_RUNS = 12
+_MOST_RUNS = 60
 _Form = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 

@@ -7,7 +7,7 @@ positive step size is safe. Nothing of the size of sequence x states x channels 
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 __all__ = ["block_scan", "block_scan_plain", "steps_per_chunk"]
+
+#: Bytes of decays that inference keeps from one pass to the next; exp is half of the work of a pass.
+_PLAIN_BUDGET: Final[int] = 32 << 20
 
 
 def block_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk: int, budget: int) -> Tensor:
@@ -25,7 +28,7 @@ def block_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk:
     chunk : int
         Time steps of a chunk; 0 chooses.
     budget : int
-        Bytes of recomputed states at a time in the backward pass.
+        Bytes of decays and recomputed states at a time.
     """
     # torch leaves apply without annotations.
     return cast(Tensor, _BlockScan.apply(u, dt, A, B, C, chunk, budget))
@@ -33,7 +36,7 @@ def block_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk:
 
 def block_scan_plain(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int = 0) -> Tensor:
     """Same values without a backward pass of its own: for inference, ``torch.jit.script`` and traces."""
-    return _forward(u, dt, A, B, C, steps_per_chunk(u, A, chunk))[0]
+    return _forward(u, dt, A, B, C, steps_per_chunk(u, A, chunk), _PLAIN_BUDGET)[0]
 
 
 def steps_per_chunk(u: Tensor, A: Tensor, chunk: int = 0) -> int:
@@ -67,7 +70,7 @@ def _batch_major(x: Tensor, batch: int, length: int) -> Tensor:
     return ordered[:, :length].contiguous()
 
 
-def _forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, steps: int, budget: int) -> tuple[Tensor, Tensor]:
     """Output (B, L, D) and the state before each chunk (B x chunks, N, D)."""
     batch, length = u.size(0), u.size(1)
     decay = A.t().contiguous()
@@ -78,15 +81,19 @@ def _forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, steps: int)
     to_output = _time_major(C, steps).unsqueeze(3)
     rows, channels = drive.size(1), drive.size(3)
     state = torch.zeros([rows, decay.size(0), channels], dtype=u.dtype, device=u.device)
+    decays: list[Tensor] = []
     if rows > batch:
+        keep = steps * state.numel() * state.element_size() <= budget
         for t in range(steps):
             a = (step[t] * decay).exp_()
+            if keep:
+                decays.append(a)
             state = (state * a).addcmul_(to_state[t], drive[t])
         state = _carry(state, step.sum(0), decay, batch)
     start = state
     outputs: list[Tensor] = []
     for t in range(steps):
-        a = (step[t] * decay).exp_()
+        a = decays[t] if len(decays) > 0 else (step[t] * decay).exp_()
         # In place on a product only: that is what keeps this form differentiable where it is scripted.
         state = (state * a).addcmul_(to_state[t], drive[t])
         outputs.append((to_output[t] * state).sum(1))
@@ -109,7 +116,7 @@ class _BlockScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int, budget: int) -> Tensor:
         ctx.steps, ctx.budget = steps_per_chunk(u, A, chunk), budget
-        y, start = _forward(u, dt, A, B, C, ctx.steps)
+        y, start = _forward(u, dt, A, B, C, ctx.steps, budget)
         ctx.save_for_backward(u, dt, A, B, C, start)
         return y
 
@@ -130,12 +137,14 @@ def _backward(
     batch, length = u.size(0), u.size(1)
     decay = A.t().contiguous()
     u, dt, B, C, grad = (_time_major(x, steps) for x in (u, dt, B, C, grad))
-    incoming = _incoming(grad, dt, C, decay, batch)
     d_u, d_dt, d_B, d_C = (torch.empty_like(x) for x in (u, dt, B, C))
     d_decay = torch.zeros_like(decay)
     per_chunk = 2 * steps * decay.numel() * decay.element_size()
     size = max(1, budget // per_chunk)
     a, h = (u.new_empty(steps, min(size, u.size(1)), *decay.shape) for _ in range(2))
+    # Decays of all chunks, where the budget allows: exp is half of the work of a pass.
+    whole = a if a.size(1) == u.size(1) > batch else None
+    incoming = _incoming(grad, dt, C, decay, batch, decays=whole)
     for first in range(0, u.size(1), size):
         part = slice(first, first + size)
         d_u[:, part], d_dt[:, part], d_B[:, part], d_C[:, part] = _backward_part(
@@ -146,22 +155,27 @@ def _backward(
             a=a[:, : len(start[part])],
             h=h[:, : len(start[part])],
             d_decay=d_decay,
+            with_decays=whole is not None,
         )
     d_u, d_dt, d_B, d_C = (_batch_major(x, batch, length) for x in (d_u, d_dt, d_B, d_C))
     return d_u, d_dt, d_decay.t(), d_B, d_C
 
 
-def _incoming(grad: Tensor, dt: Tensor, C: Tensor, decay: Tensor, batch: int) -> Tensor:
-    """What flows back into each chunk from the following one: decay times gradient (B x chunks, N, D)."""
+def _incoming(grad: Tensor, dt: Tensor, C: Tensor, decay: Tensor, batch: int, *, decays: Tensor | None) -> Tensor:
+    """What flows back into each chunk from the following one: decay times gradient (B x chunks, N, D).
+
+    ``decays`` is filled with those of all steps if it is given.
+    """
     rows = grad.size(1)
     outgoing = grad.new_zeros(rows, *decay.shape)
     if rows == batch:
         return outgoing
-    a = torch.empty_like(outgoing)
+    scratch = torch.empty_like(outgoing)
     for t in reversed(range(grad.size(0))):
+        a = scratch if decays is None else decays[t]
         torch.mul(dt[t].unsqueeze(1), decay, out=a).exp_()
         outgoing.baddbmm_(C[t].unsqueeze(2), grad[t].unsqueeze(1)).mul_(a)
-    through = torch.mul(dt.sum(0).unsqueeze(1), decay, out=a).exp_().reshape(batch, -1, *decay.shape)
+    through = torch.mul(dt.sum(0).unsqueeze(1), decay, out=scratch).exp_().reshape(batch, -1, *decay.shape)
     outgoing = outgoing.reshape(through.shape)
     incoming = torch.zeros_like(outgoing)
     for k in reversed(range(incoming.size(1) - 1)):
@@ -178,13 +192,18 @@ def _backward_part(
     a: Tensor,
     h: Tensor,
     d_decay: Tensor,
+    with_decays: bool,
 ) -> tuple[Tensor, ...]:
-    """Gradients of u, dt, B, C of some chunks; adds to that of the decay. ``a`` and ``h`` are scratch."""
+    """Gradients of u, dt, B, C of some chunks; adds to that of the decay.
+
+    ``a`` and ``h`` are scratch; ``a`` holds the decays already if ``with_decays``.
+    """
     u, dt, B, C, grad = inputs
     drive = dt * u
     before = start
     for t in range(len(u)):
-        torch.mul(dt[t].unsqueeze(1), decay, out=a[t]).exp_()
+        if not with_decays:
+            torch.mul(dt[t].unsqueeze(1), decay, out=a[t]).exp_()
         before = torch.mul(before, a[t], out=h[t]).baddbmm_(B[t].unsqueeze(2), drive[t].unsqueeze(1))
     d_u, d_dt, d_B, d_C = (torch.empty_like(x) for x in (u, dt, B, C))
     g, scratch, by_chunk = incoming, torch.empty_like(start), torch.zeros_like(start)

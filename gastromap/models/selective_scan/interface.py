@@ -50,7 +50,7 @@ def selective_scan(
         Time steps of a chunk: in ``block`` of those that advance together, in ``native`` between two states that are
         kept for the backward pass. Chosen by default; changes speed and memory, not the values.
     budget : int
-        Bytes of recomputed states at a time in the backward pass of ``block``.
+        Bytes of decays and recomputed states that ``block`` holds at a time.
 
     Returns
     -------

@@ -81,7 +81,7 @@ class _NativeScan(torch.autograd.Function):
         inputs = [x.contiguous() for x in (u, dt, A, B, C)]
         batch, length, channels = u.shape
         states = A.size(1)
-        lanes = 64 // u.element_size()  # as in scan.cpp
+        lanes = 64 // u.element_size()  # the widest block of scan.cpp; several narrower ones need no more room
         blocks = -(-channels // lanes)
         # Every thread gets batch entries, or groups of blocks of channels where there are fewer entries than threads.
         groups = min(blocks, -(-torch.get_num_threads() // batch))

@@ -13,28 +13,37 @@
 
 namespace {
 
+// The widest register of the processor; compilers split wider vectors badly.
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
 template <typename T>
 struct Types;
 template <>
 struct Types<float> {
-  typedef float Vector __attribute__((vector_size(64)));
-  typedef int32_t Bits __attribute__((vector_size(64)));
+  typedef float Vector __attribute__((vector_size(kBytes)));
+  typedef int32_t Bits __attribute__((vector_size(kBytes)));
 };
 template <>
 struct Types<double> {
-  typedef double Vector __attribute__((vector_size(64)));
-  typedef int64_t Bits __attribute__((vector_size(64)));
+  typedef double Vector __attribute__((vector_size(kBytes)));
+  typedef int64_t Bits __attribute__((vector_size(kBytes)));
 };
 
 template <typename T>
 using Vector = typename Types<T>::Vector;
 
 template <typename T>
-constexpr int64_t kLanes = 64 / sizeof(T);
+constexpr int64_t kLanes = kBytes / sizeof(T);
 
 // In a struct the vector keeps its alignment inside std::vector.
 template <typename T>
-struct alignas(64) Cell {
+struct alignas(kBytes) Cell {
   Vector<T> v;
 };
 
@@ -148,7 +157,8 @@ Cells<T> by_state(const Shape& s, const T* A, const Part<T>& part) {
   return cells;
 }
 
-// kept: (batch, chunks, blocks, states, lanes), the states before each chunk; null where no gradient follows.
+// kept: (batch, chunks, blocks, states, lanes), the states before each chunk; null where no gradient follows. The
+// caller has room for blocks of 64 bytes, so for narrower ones too.
 template <typename T>
 void forward(const Shape& s, const T* u, const T* dt, const T* A, const T* B, const T* C, T* y, T* kept) {
   const int64_t N = s.states, blocks = (s.channels + kLanes<T> - 1) / kLanes<T>;
