@@ -20,6 +20,10 @@ __all__ = ["FROM_BYTES", "PrepareCtVolumed"]
 FROM_BYTES = 1 / 255
 
 
+#: MONAI's affines map (slice, row, column) of the prepared array, ours (column, row, slice).
+_REVERSED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+
+
 class PrepareCtVolumed(MapTransform):
     """Bring a loaded CT, and a mask of it, onto the patient's axes with the functions that the application calls.
 
@@ -74,7 +78,7 @@ class PrepareCtVolumed(MapTransform):
         grid = self._grid(hu, affine, mask)
         scaled = np.round(sample_ct(hu, affine, grid) / FROM_BYTES).astype(np.uint8)
         meta = {k: v for k, v in image.meta.items() if k == "filename_or_obj"}
-        target = torch.from_numpy(RAS_TO_LPS @ grid.affine_lps)
+        target = torch.from_numpy(RAS_TO_LPS @ grid.affine_lps @ _REVERSED)
         result[key] = MetaTensor(torch.from_numpy(scaled)[None], affine=target, meta=meta)
         if mask is not None and self._label_key is not None:
             regions = [sample_mask(np.isin(mask, region), affine, grid) >= 0.5 for region in self._regions]

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import nn
 
 from gastromap.model_card import ModelCard
-from gastromap.preprocessing.volume import PatientGrid, sample_ct, to_source
+from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, sample_ct, to_source
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
 from gastromap.staging import best_device
 
-__all__ = ["COARSE_CARD", "COARSE_WEIGHTS", "SEGMENTATION_BUNDLE", "TumourFinder", "TumourFinding"]
+__all__ = ["COARSE_CARD", "COARSE_WEIGHTS", "SEGMENTATION_BUNDLE", "FinderNetwork", "TumourFinder", "TumourFinding"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,25 +70,58 @@ class _Candidate:
     weight: float  # sum of the coarse probabilities
 
 
+@dataclass(frozen=True)
+class FinderNetwork:
+    """A network with the grid it reads."""
+
+    network: nn.Module
+    profile: VolumeProfile
+
+
 class TumourFinder:
-    """Find the tumour with one bundle.
+    """Find the tumour in whole volumes.
 
     Parameters
     ----------
-    models : Path
-        ``models`` folder of the bundle: ``model.pt`` and ``coarse.pt`` with their cards.
+    coarse : FinderNetwork
+        Gives logits (1, 2, D, H, W) of the regions ``stomach`` and ``tumour``; sides are multiples of 8.
+    fine : FinderNetwork
+        Gives logits (1, 1, D, H, W) of the tumour.
+    limits : FinderLimits, optional
     device : torch.device, optional
         Default: a CUDA GPU when there is one.
     """
 
-    def __init__(self, models: Path, *, device: torch.device | None = None) -> None:
-        self.card, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
+    def __init__(
+        self,
+        coarse: FinderNetwork,
+        fine: FinderNetwork,
+        limits: FinderLimits | None = None,
+        *,
+        device: torch.device | None = None,
+    ) -> None:
         self.device = device or best_device()
-        self.limits = FinderLimits.from_mapping(self.card.training.get("limits", {}))
-        self._fine = self.card.load_weights(models).to(self.device)
-        self._coarse = coarse.load_weights(models, COARSE_WEIGHTS).to(self.device)
-        self._fine_profile, self._coarse_profile = self.card.volume_profile(), coarse.volume_profile()
+        self.limits = limits or FinderLimits()
+        self._coarse, self._coarse_profile = coarse.network.to(self.device).eval(), coarse.profile
+        self._fine, self._fine_profile = fine.network.to(self.device).eval(), fine.profile
         _log.info("tumour segmentation on %s", self.device)
+
+    @classmethod
+    def load(cls, models: Path, *, device: torch.device | None = None) -> TumourFinder:
+        """Read both networks from the ``models`` folder of a bundle.
+
+        Raises
+        ------
+        ModelError
+            If anything is missing, damaged or does not belong together.
+        """
+        fine, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
+        return cls(
+            FinderNetwork(coarse.load_weights(models, COARSE_WEIGHTS), coarse.volume_profile()),
+            FinderNetwork(fine.load_weights(models), fine.volume_profile()),
+            FinderLimits.from_mapping(fine.training.get("limits", {})),
+            device=device,
+        )
 
     def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
         """Look for the tumour.

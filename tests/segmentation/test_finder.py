@@ -1,0 +1,102 @@
+"""The way from a volume to a finding, with networks that read the answer from the Hounsfield units.
+
+What real weights find is measured elsewhere; here every place, size and orientation is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gastromap.preprocessing.volume import VolumeProfile
+from gastromap.segmentation import FinderLimits, FinderNetwork, TumourFinder
+
+_WATER, _TUMOUR, _FAT = 10.0, 180.0, -100.0
+
+
+def _scaled(hu: float) -> float:
+    return (hu + 160) / 400
+
+
+class _ReadsHounsfield(nn.Module):
+    """Logits of the regions with the given HU, sharp at the middle between neighbours."""
+
+    def __init__(self, *hu: float) -> None:
+        super().__init__()
+        self.levels = [_scaled(value) for value in hu]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([20 - 200 * (image - level).abs() for level in self.levels], dim=1)
+
+
+def _finder(**limits: float) -> TumourFinder:
+    return TumourFinder(
+        FinderNetwork(
+            _ReadsHounsfield(_WATER, _TUMOUR), VolumeProfile((4.0, 4.0, 4.0), (48, 96, 96), ("stomach", "tumour"))
+        ),
+        FinderNetwork(_ReadsHounsfield(_TUMOUR), VolumeProfile((2.0, 1.0, 1.0), (64, 128, 128))),
+        FinderLimits(**limits),  # type: ignore[arg-type]
+        device=torch.device("cpu"),
+    )
+
+
+def _volume(affine: np.ndarray, shape: tuple[int, int, int], balls: list[tuple[tuple[float, ...], float, float]]):
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)[..., ::-1]
+    points = index @ affine[:3, :3].T + affine[:3, 3]
+    hu = np.full(shape, _FAT)
+    for centre, radius, value in balls:
+        hu[np.linalg.norm(points - centre, axis=-1) < radius] = value
+    return hu
+
+
+_FEET_TO_HEAD = np.array([[0.9, 0, 0, -90], [0, 0.9, 0, -90], [0, 0, 3.0, -60], [0, 0, 0, 1.0]])
+_PRONE_HEAD_FIRST = np.array([[-0.9, 0, 0, 90], [0, -0.9, 0, 90], [0, 0, -3.0, 60], [0, 0, 0, 1.0]])
+_SHAPE = (40, 200, 200)
+_STOMACH, _LESION = ((-30.0, -20.0, 0.0), 35.0, _WATER), ((20.0, 15.0, 12.0), 15.0, _TUMOUR)
+
+
+@pytest.mark.parametrize("affine", [_FEET_TO_HEAD, _PRONE_HEAD_FIRST], ids=["supine", "prone"])
+def test_the_tumour_is_found_where_it_is_and_as_large_as_it_is(affine: np.ndarray) -> None:
+    hu = _volume(affine, _SHAPE, [_STOMACH, _LESION])
+    found = _finder()(hu, affine)
+    assert found.found
+    truth = hu == _TUMOUR
+    assert 2 * (found.mask & truth).sum() / (found.mask.sum() + truth.sum()) > 0.9
+    assert found.centre_lps == pytest.approx(_LESION[0], abs=1.0)
+    assert found.measures is not None
+    assert found.measures.long_axis_mm == pytest.approx(30, abs=3)
+    assert found.key_index is not None
+    z = affine[2, 2] * found.key_index + affine[2, 3]
+    assert z == pytest.approx(12, abs=3)
+
+
+def test_the_larger_of_two_is_taken() -> None:
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION, ((60.0, -60.0, -30.0), 9.0, _TUMOUR)])
+    assert _finder()(hu, _FEET_TO_HEAD).centre_lps == pytest.approx(_LESION[0], abs=1.0)
+
+
+def test_a_tumour_larger_than_the_reach_of_its_first_window_is_followed() -> None:
+    # The coarse network sees one end of it only: the window around that end shows where the rest is.
+    long = [((x, 0.0, 0.0), 12.0, _TUMOUR) for x in np.arange(-20.0, 45.0, 4.0)]
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [((-60.0, -50.0, 0.0), 30.0, _WATER), *long])
+    found = _finder()(hu, _FEET_TO_HEAD)
+    assert found.mask.sum() == pytest.approx((hu == _TUMOUR).sum(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("balls", "reason"),
+    [([_STOMACH], "no tumour found"), ([_LESION], "no stomach found"), ([], "no stomach found")],
+    ids=["stomach alone", "no stomach", "nothing"],
+)
+def test_without_tumour_or_stomach_it_says_so_and_measures_nothing(balls: list, reason: str) -> None:
+    found = _finder()(_volume(_FEET_TO_HEAD, _SHAPE, balls), _FEET_TO_HEAD)
+    assert (found.found, found.reason, found.measures, found.key_index) == (False, reason, None, None)
+    assert not found.mask.any()
+
+
+def test_what_is_too_small_or_too_uncertain_is_no_tumour() -> None:
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION])
+    assert _finder(volume_ml=30.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"
+    assert _finder(probability=1.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"

@@ -1,0 +1,108 @@
+"""What the segmentation training reads: records of three layouts, volumes on the patient's axes, the loss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, SpatialResample
+
+from gastromap.errors import UsageError
+from gastromap.preprocessing.volume_transforms import FROM_BYTES, PrepareCtVolumed
+from gastromap.training.segmentation_loss import DiceBceLoss
+from gastromap.training.volume_datalist import read_volume_datalist
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> dict[str, str]:
+    """A ball of HU 100 with a tumour of HU 160 inside, in a NIfTI whose axes run right, back and down."""
+    affine = np.array([[0.8, 0, 0, -30], [0, -0.8, 0, 32], [0, 0, -2.0, 40], [0, 0, 0, 1.0]])
+    index = np.stack(np.meshgrid(np.arange(80), np.arange(80), np.arange(40), indexing="ij"), axis=-1)
+    points = index @ affine[:3, :3].T + affine[:3, 3]
+    mask = (np.linalg.norm(points - (0, 0, 2), axis=-1) < 18).astype(np.uint8)
+    mask[np.linalg.norm(points - (6, 4, 6), axis=-1) < 8] = 2
+    hu = np.choose(mask, [-60, 100, 160]).astype(np.int16)
+    nib.save(nib.Nifti1Image(hu, affine), tmp_path / "image.nii.gz")
+    nib.save(nib.Nifti1Image(mask, affine), tmp_path / "mask.nii.gz")
+    return {"image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "mask.nii.gz")}
+
+
+def _prepared(volume: dict[str, str], **arguments: object) -> dict[str, MetaTensor]:
+    keys = [key for key in ("image", "label") if key in volume]
+    chain = Compose(
+        [LoadImaged(keys), EnsureChannelFirstd(keys), PrepareCtVolumed(spacing_mm=(2.0, 1.0, 1.0), **arguments)]
+    )
+    out: dict[str, MetaTensor] = chain(volume)
+    return out
+
+
+def test_image_and_mask_are_those_of_monais_resampling_at_the_same_places(volume: dict[str, str]) -> None:
+    found = _prepared(volume, regions=[[1, 2], [2]])
+    loaded = Compose([LoadImaged(["image"]), EnsureChannelFirstd(["image"])])({"image": volume["image"]})["image"]
+    expected = SpatialResample(mode="bilinear", padding_mode="border")(
+        loaded, dst_affine=found["image"].affine, spatial_size=found["image"].shape[1:]
+    )
+    window = ((expected.numpy() + 160) / 400).clip(0, 1)
+    difference = np.abs(found["image"].numpy() * FROM_BYTES - window)
+    # Rounding to 8 bit; MONAI cuts off outside the range after interpolation, we before.
+    assert difference.max() < 0.01
+    stomach, tumour = found["label"].numpy().astype(bool)
+    assert (tumour <= stomach).all()
+    voxels = int((np.asarray(nib.load(volume["label"]).dataobj) == 2).sum())  # type: ignore[attr-defined]
+    assert tumour.sum() * 2.0 == pytest.approx(voxels * 0.8 * 0.8 * 2, rel=0.03)
+
+
+def test_a_margin_keeps_the_mask_and_so_much_around_it(volume: dict[str, str]) -> None:
+    found = _prepared(volume, regions=[[1, 2]], margin_mm=4)
+    used = np.argwhere(found["label"][0].numpy())
+    room = np.minimum(used.min(axis=0), np.array(found["label"].shape[1:]) - 1 - used.max(axis=0)) * (2, 1, 1)
+    assert (room >= 2).all()
+    assert (room <= 7).all()
+
+
+def test_an_image_alone_is_prepared_as_a_whole(volume: dict[str, str]) -> None:
+    found = _prepared({"image": volume["image"]}, margin_mm=4, multiple=8)
+    assert "label" not in found
+    assert tuple(found["image"].shape) == (1, 40, 64, 64)
+
+
+def _write(folder: Path, records: list[dict[str, object]]) -> Path:
+    (folder / "datalist.json").write_text(json.dumps({"training": records, "validation": [], "test": []}))
+    return folder
+
+
+def test_plain_records_slices_of_synth_and_pairs_become_samples(tmp_path: Path) -> None:
+    plain = {"image": "a.nii.gz", "label": "b.nii.gz", "patient_id": "1"}
+    synth = {"image": "c.nii.gz", "mask": "d.nii.gz", "label": 3, "patient_id": "2"}
+    pair = {"image1": "e", "mask1": "f", "image2": "g", "mask2": "h", "lnm": 1, "patient_id": "3"}
+    half = {"image1": "i", "mask1": "j", "image2": "k", "patient_id": "4"}
+    records = read_volume_datalist(_write(tmp_path, [plain, synth, pair, half]))["training"]
+    names = [(Path(r["image"]).name, Path(r["label"]).name, r["patient_id"]) for r in records]
+    assert names == [
+        ("a.nii.gz", "b.nii.gz", "1"),
+        ("c.nii.gz", "d.nii.gz", "2"),
+        ("e", "f", "3"),
+        ("g", "h", "3"),
+        ("i", "j", "4"),
+    ]
+
+
+def test_a_datalist_without_any_mask_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="DATALIST_INVALID"):
+        read_volume_datalist(_write(tmp_path, [{"image": "a", "label": 2, "patient_id": "1"}]))
+
+
+def test_the_loss_is_half_cross_entropy_and_half_dice() -> None:
+    torch.manual_seed(0)
+    logits, label = torch.randn(2, 2, 4, 4, 4), (torch.rand(2, 2, 4, 4, 4) > 0.7).float()
+    p = torch.sigmoid(logits)
+    entropy = -(label * p.log() + (1 - label) * (1 - p).log()).mean()
+    axes = (0, 2, 3, 4)
+    overlap = (p * label).sum(axes)
+    dice = 1 - (2 * overlap + 1e-5) / (p.sum(axes) + label.sum(axes) + 1e-5)
+    assert DiceBceLoss()(logits, label).item() == pytest.approx((0.5 * entropy + 0.5 * dice.mean()).item(), abs=1e-5)
