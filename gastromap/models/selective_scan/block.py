@@ -7,7 +7,7 @@ positive step size is safe. Nothing of the size of sequence x states x channels 
 from __future__ import annotations
 
 import math
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,9 +15,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 __all__ = ["block_scan", "block_scan_plain", "steps_per_chunk"]
-
-#: Bytes of decays that inference keeps from one pass to the next; exp is half of the work of a pass.
-_PLAIN_BUDGET: Final[int] = 32 << 20
 
 
 def block_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk: int, budget: int) -> Tensor:
@@ -36,7 +33,8 @@ def block_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, chunk:
 
 def block_scan_plain(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int = 0) -> Tensor:
     """Same values without a backward pass of its own: for inference, ``torch.jit.script`` and traces."""
-    return _forward(u, dt, A, B, C, steps_per_chunk(u, A, chunk), _PLAIN_BUDGET)[0]
+    # 32 MB of decays from one pass to the next, as exp is half of the work; TorchScript knows no global constants.
+    return _forward(u, dt, A, B, C, steps_per_chunk(u, A, chunk), 32 << 20)[0]
 
 
 def steps_per_chunk(u: Tensor, A: Tensor, chunk: int = 0) -> int:
