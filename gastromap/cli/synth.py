@@ -25,7 +25,7 @@ with --longitudinal, each patient has a scan before chemotherapy (the same as wi
   dicom   two studies a patient, studies/PATIENT/baseline and studies/PATIENT/followup
   nifti   two cubes of 144 mm round the tumour at 1 x 1 x 2 mm, mask 1 tumour (empty after a complete response)
 clinical.csv has files, dates, node metastasis (lnm), death and os_months, and the clinical variables. The true hazard
-stands in oracle/ and nowhere else; how well it and the size of nodes discriminate is printed.
+stands in oracle/, not in these tables; how well it and the size of nodes discriminate is printed.
 
 examples:
   gastromap synth --patients 1 --seed 7 --out study --centre 1 --with-seg
