@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from gastromap.evaluation.endpoint import EndpointColumns, endpoint_metrics, read_endpoint
+from gastromap.evaluation.endpoint_report import endpoint_report
 from gastromap.evaluation.metrics import (
     accuracy,
     brier_score,
@@ -155,3 +157,19 @@ class TestBrierAndDice:
     def test_masks_on_different_grids_are_refused(self):
         with pytest.raises(ValueError, match="same grid"):
             dice(np.ones((2, 2)), np.ones(2))
+
+
+class TestEndpointFigures:
+    def test_f1_equals_scikit_learn(self, cases):
+        from sklearn.metrics import f1_score
+
+        found = endpoint_metrics(read_endpoint(cases.rows, EndpointColumns("n", "node", "node_score", (), 0.4), None))
+        assert float(found["f1"]) == pytest.approx(f1_score(cases.node, cases.node_score >= 0.4))
+
+    def test_the_error_over_groups_of_equal_size_is_the_weighted_mean_distance(self, cases):
+        endpoint = read_endpoint(cases.rows, EndpointColumns("n", "node", "node_score"), None)
+        found = endpoint_report(endpoint, resamples=5, level=0.95, seed=0)["calibration"]
+        edges = np.quantile(cases.node_score, np.linspace(0, 1, 11))
+        place = np.searchsorted(edges[1:-1], cases.node_score)
+        gaps = [abs(np.sum(cases.node[place == k]) - np.sum(cases.node_score[place == k])) for k in range(10)]
+        assert found["equal_mass_error"] == pytest.approx(sum(gaps) / len(cases.node))
