@@ -253,3 +253,8 @@ def network_of(folder: str | Path) -> Any:
 def preprocessing_of(folder: str | Path) -> str:
     """Profile name of the card in ``folder``; for bundle configurations."""
     return ModelCard.read(Path(folder)).profile().name
+
+
+def volume_profile_of(folder: str | Path) -> VolumeProfile:
+    """Preprocessing of the card in ``folder``, a network for volumes; for bundle configurations."""
+    return ModelCard.read(Path(folder)).volume_profile()
