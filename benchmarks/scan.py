@@ -108,9 +108,10 @@ def judge(case: Case, found: dict[str, Measured], errors: dict[str, float]) -> l
         Verdict(f"block {case.name}, time of {name}", found[name].seconds / block.seconds, least, at_least=True)
         for name, least in case.faster.items()
     ]
-    row.append(
-        Verdict(f"block {case.name}, memory to mambapy", block.peak_mb / peer.peak_mb, case.memory, at_least=False)
-    )
+    for form in ("block", "native"):
+        if form in found:
+            ratio = found[form].peak_mb / peer.peak_mb
+            row.append(Verdict(f"{form} {case.name}, memory to mambapy", ratio, case.memory, at_least=False))
     if case.memory_mb is not None:
         row.append(Verdict(f"block {case.name}, memory in MB", block.peak_mb, case.memory_mb, at_least=False))
     if case.native is not None and "native" in found:
