@@ -180,7 +180,9 @@ class Stomach:
     def tumour_volume(self, samples: Array, *, step_mm: float) -> float:
         """Tumour in mm3 among samples of a cubic grid, with the partial volumes of its border."""
         s, r2, rough = samples
-        distance = self._tumour_distance(s, self._bump(r2), rough)
+        # Beyond the rim the distance says only that there is no tumour, not how far away it is.
+        near = r2 < self.tumour_half_extent**2
+        distance = self._tumour_distance(s[near], self._bump(r2[near]), rough[near]) if near.any() else None
         if distance is None:
             return 0.0
         return float(np.clip(0.5 - distance / step_mm, 0, 1).sum(dtype=np.float64)) * step_mm**3

@@ -16,6 +16,7 @@ from gastromap.cli import main
 from gastromap.dicom_input import GateSettings
 from gastromap.dicom_input.inspection import inspect_folder
 from gastromap.errors import UsageError
+from gastromap.synthetic.cases import sample_case
 from gastromap.synthetic.cohort import CohortPlan, iter_cohort, write_cohort
 from gastromap.synthetic.dicom_headers import plan_study
 from gastromap.synthetic.dicom_study import write_study
@@ -23,7 +24,7 @@ from gastromap.synthetic.export_crop import OUTSIDE_HU, render_cube
 from gastromap.synthetic.export_scan import Scan, plan_scan
 from gastromap.synthetic.longitudinal import LongitudinalPlan, write_longitudinal
 from gastromap.synthetic.types import PixelGrid
-from gastromap.synthetic.visits import Visits, iter_longitudinal
+from gastromap.synthetic.visits import Visits, iter_longitudinal, visits_of
 
 PLAN = LongitudinalPlan(seed=1, format="nifti", matrix=64, thickness_mm=5.0, missing_followup=0.3)
 PATIENTS = 3
@@ -120,6 +121,13 @@ class TestResponse:
         pair = visits(number)
         before, after = pair.baseline(), pair.followup()
         assert np.log(tumour_mm3(after) / tumour_mm3(before)) == pytest.approx(pair.course.response, abs=0.08)
+
+    def test_a_nearly_complete_response_leaves_its_rest(self) -> None:
+        # Here the thin layer of wall beyond the rim was once counted as tumour, and the real one shrunk to nothing.
+        pair = visits_of(sample_case(7, 94, centre=1, stage="T3"))
+        assert not pair.course.complete
+        before, after = tumour_mm3(pair.baseline()), tumour_mm3(pair.followup())
+        assert np.log(after / before) == pytest.approx(pair.course.response, abs=0.15)
 
     def test_thickness_shrinks_with_the_extent(self) -> None:
         pair = visits(3)
