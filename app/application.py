@@ -15,6 +15,7 @@ from gastromap.nomogram import read_clinical
 from gastromap.output import OutputFolder
 from gastromap.results import ClinicalVariables, StudyResult
 from gastromap.run_record import Stopwatch
+from gastromap.segmentation import LazyTumourFinder
 from gastromap.staging import TStager
 from gastromap.volume import CtVolume
 from operators import (
@@ -77,7 +78,13 @@ class GastroMapApplication(Application):
                 watch=watch,
                 name="selector",
             ),
-            KeySliceOperator(self, requested=o.key_slice, watch=watch, name="key_slice"),
+            KeySliceOperator(
+                self,
+                requested=o.key_slice,
+                finder=LazyTumourFinder.find(o.models, device=stager.device),
+                watch=watch,
+                name="key_slice",
+            ),
             PreprocessingOperator(self, stager=stager, watch=watch, name="preprocessing"),
             TStageOperator(self, stager=stager, watch=watch, name="t_stage"),
             GradCamOperator(self, stager=stager, watch=watch, name="grad_cam"),

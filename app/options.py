@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--key-slice",
         metavar="UID|INDEX",
         help="slice with the largest tumour: SOP Instance UID, or index counted from the feet upwards, 0 the first "
-        "(default: from a SEG, RTSTRUCT or key object in the study)",
+        "(default: from a SEG, RTSTRUCT or key object in the study, else from the segmentation model)",
     )
     parser.add_argument(
         "--series",

@@ -1,13 +1,14 @@
 """Find the key slice: the slice with the largest tumour cross-section.
 
-The order of authority is the call, a DICOM segmentation, an RT structure set, a Key Object Selection. Who chose the
-slice is part of every result; without any of them the case is refused, because a guessed slice would be staged
-without a sign that it was guessed.
+The order of authority is the call, a DICOM segmentation, an RT structure set, a Key Object Selection, the tumour
+segmentation model. Who chose the slice is part of every result; without any of them the case is refused, because a
+guessed slice would be staged without a sign that it was guessed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import pydicom
 
@@ -19,7 +20,10 @@ from gastromap.errors import Refusal, UsageError
 from gastromap.results import KeySlice, KeySliceOrigin
 from gastromap.volume import CtVolume
 
-__all__ = ["find_key_slice"]
+if TYPE_CHECKING:
+    from gastromap.segmentation import TumourFinding
+
+__all__ = ["find_key_slice", "key_slice_at"]
 
 #: Key object titles that reject images (PS3.16 CID 7011): the opposite of a choice.
 _REJECTING_TITLES = {"113001", "113010", "113037", "113038", "113039"}
@@ -27,7 +31,8 @@ _MAX_CONTENT_DEPTH = 16
 _REMEDY = "Name the key slice, or send a segmentation of the tumour or a key object with the study."
 
 
-def _key_slice(volume: CtVolume, index: int, origin: KeySliceOrigin, area_mm2: float | None = None) -> KeySlice:
+def key_slice_at(volume: CtVolume, index: int, origin: KeySliceOrigin, area_mm2: float | None = None) -> KeySlice:
+    """Key slice at a slice index of a volume, with who chose it and the tumour area there, if known."""
     position = volume.affine_lps[:3, 2] * index + volume.affine_lps[:3, 3]
     return KeySlice(
         index=index,
@@ -44,12 +49,12 @@ def _requested(volume: CtVolume, requested: str) -> KeySlice:
     text = requested.strip()
     if text.isascii() and text.isdigit():
         if int(text) < count:
-            return _key_slice(volume, volume.index_from_feet(int(text)), "call_index")
+            return key_slice_at(volume, volume.index_from_feet(int(text)), "call_index")
         got = "an index beyond the last slice"
     else:
         for index, source in enumerate(volume.sources):
             if source.sop_instance_uid == text:
-                return _key_slice(volume, index, "call_uid")
+                return key_slice_at(volume, index, "call_uid")
         got = "neither an index nor the UID of one of its slices"
     raise UsageError(
         "KEY_SLICE_UNKNOWN",
@@ -93,7 +98,7 @@ def _largest(
         return None
     # Equal areas: the slice nearer to the feet, so that the answer does not depend on the order of frames.
     index = min(areas, key=lambda item: (-areas[item], volume.index_from_feet(item)))
-    return _key_slice(volume, index, kind, areas[index])
+    return key_slice_at(volume, index, kind, areas[index])
 
 
 def _referenced_uids(item: pydicom.Dataset, depth: int = 0) -> set[str]:
@@ -124,10 +129,16 @@ def _key_object(folder: DicomFolder, volume: CtVolume) -> KeySlice | None:
             got=f"key objects that reference {len(chosen)} slices of the series",
             remedy=_REMEDY,
         )
-    return _key_slice(volume, chosen[0], "kos") if chosen else None
+    return key_slice_at(volume, chosen[0], "kos") if chosen else None
 
 
-def find_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | None = None) -> KeySlice:
+def find_key_slice(
+    folder: DicomFolder,
+    volume: CtVolume,
+    *,
+    requested: str | None = None,
+    find_tumour: Callable[[CtVolume], TumourFinding] | None = None,
+) -> KeySlice:
     """Find the slice to stage and say who chose it.
 
     Parameters
@@ -138,18 +149,20 @@ def find_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | No
     requested : str, optional
         A SOP Instance UID of the series, or an index counted from the feet upwards starting at 0. It wins over all
         objects of the folder.
+    find_tumour : callable, optional
+        Asked last, where nobody has marked a tumour.
 
     Returns
     -------
     key_slice : KeySlice
-        ``tumour_area_mm2`` is set for SEG and RTSTRUCT.
+        ``tumour_area_mm2`` is set for SEG, RTSTRUCT and the model.
 
     Raises
     ------
     UsageError
         ``KEY_SLICE_UNKNOWN``.
     Refusal
-        ``NO_KEY_SLICE``; ``PIXEL_DATA`` if a tumour segmentation cannot be read.
+        ``NO_KEY_SLICE``; ``NO_TUMOUR`` if the model finds none; ``PIXEL_DATA`` if a tumour segmentation cannot be read.
 
     Notes
     -----
@@ -165,6 +178,8 @@ def find_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | No
             or _largest(folder, volume, "rtstruct", rtstruct_areas)
             or _key_object(folder, volume)
         )
+    if found is None and find_tumour is not None:
+        found = _automatic(volume, find_tumour(volume))
     if found is None:
         raise Refusal(
             "NO_KEY_SLICE",
@@ -174,3 +189,15 @@ def find_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | No
             remedy=_REMEDY,
         )
     return found
+
+
+def _automatic(volume: CtVolume, finding: TumourFinding) -> KeySlice:
+    if not finding.found or finding.key_index is None:
+        raise Refusal(
+            "NO_TUMOUR",
+            where=f"{volume.role} {volume.series.label}",
+            expected="a gastric tumour that the segmentation model can see",
+            got=f"{finding.reason}, not staged",
+            remedy="If there is a tumour, name the key slice or send a segmentation of it.",
+        )
+    return key_slice_at(volume, finding.key_index, "auto", finding.key_area_mm2)

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Who chose the key slice, in the order of authority of the T-stage design.
-KeySliceOrigin = Literal["call_uid", "call_index", "seg", "rtstruct", "kos"]
+KeySliceOrigin = Literal["call_uid", "call_index", "seg", "rtstruct", "kos", "auto"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from gastromap.dicom_input import DicomFolder, GateSettings, build_volume, load_folder, select_series
 from gastromap.errors import Refusal, UsageError
 from gastromap.key_slice import find_key_slice
+from gastromap.segmentation import TumourFinding
 from gastromap.volume import CtVolume
 
 
@@ -295,3 +296,31 @@ class TestDcmqiSegmentation:
         assert key.tumour_area_mm2 == pytest.approx(counts.max() * 0.810547**2, rel=1e-5)
         z = mask.TransformIndexToPhysicalPoint((0, 0, int(counts.argmax())))[2]
         assert key.position_mm == pytest.approx(z, abs=0.01)
+
+
+class TestTheSegmentationModelIsAskedLast:
+    @staticmethod
+    def _finding(**values: object) -> TumourFinding:
+        known: dict[str, object] = {"reason": "", "probability": 0.9, "mask": np.zeros((1, 1, 1), bool)}
+        return TumourFinding(**{**known, **values})  # type: ignore[arg-type]
+
+    def test_its_slice_is_marked_as_automatic(self, tmp_path: Path) -> None:
+        make_series().write(tmp_path)
+        folder, volume = load(tmp_path)
+        found = find_key_slice(folder, volume, find_tumour=lambda _: self._finding(key_index=2, key_area_mm2=310.0))
+        assert (found.origin, found.index, found.tumour_area_mm2) == ("auto", 2, 310.0)
+
+    def test_it_is_not_asked_where_somebody_has_chosen(self, tmp_path: Path) -> None:
+        make_series().write(tmp_path)
+        folder, volume = load(tmp_path)
+
+        def never(_: CtVolume) -> TumourFinding:
+            raise AssertionError
+
+        assert find_key_slice(folder, volume, requested="1", find_tumour=never).origin == "call_index"
+
+    def test_without_a_visible_tumour_the_study_is_refused_as_not_staged(self, tmp_path: Path) -> None:
+        make_series().write(tmp_path)
+        folder, volume = load(tmp_path)
+        with pytest.raises(Refusal, match=r"NO_TUMOUR baseline .* got no tumour found, not staged"):
+            find_key_slice(folder, volume, find_tumour=lambda _: self._finding(reason="no tumour found"))

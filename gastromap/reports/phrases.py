@@ -26,6 +26,7 @@ KEY_SLICE_ORIGINS: Final = {
     "seg": "largest tumour area in a DICOM segmentation",
     "rtstruct": "largest tumour area in an RT structure set",
     "kos": "marked in a key object selection",
+    "auto": "automatic: largest tumour area of the segmentation model, checked by nobody",
 }
 
 VARIABLES: Final = {

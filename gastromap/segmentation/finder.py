@@ -12,13 +12,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from gastromap.model_card import ModelCard
+from gastromap.model_card import WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, sample_ct, to_source
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
 from gastromap.staging import best_device
 
-__all__ = ["COARSE_CARD", "COARSE_WEIGHTS", "SEGMENTATION_BUNDLE", "FinderNetwork", "TumourFinder", "TumourFinding"]
+__all__ = [
+    "COARSE_CARD",
+    "COARSE_WEIGHTS",
+    "SEGMENTATION_BUNDLE",
+    "FinderNetwork",
+    "LazyTumourFinder",
+    "TumourFinder",
+    "TumourFinding",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -233,6 +241,33 @@ class TumourFinder:
         image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
         values: NDArray[np.float32] = torch.sigmoid(self._fine(image.to(self.device)).float())[0, 0].cpu().numpy()
         return grid, values
+
+
+class LazyTumourFinder:
+    """A finder whose networks are read when the first volume comes: most studies bring a segmentation of their own.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of the weights.
+    device : torch.device
+    """
+
+    def __init__(self, models: Path, *, device: torch.device) -> None:
+        self._models, self._device = models, device
+        self._finder: TumourFinder | None = None
+
+    @classmethod
+    def find(cls, models: Path, *, device: torch.device) -> LazyTumourFinder | None:
+        """Finder of the bundle below the folder of bundles; None where it is not there or has no weights."""
+        folder = models / SEGMENTATION_BUNDLE / "models"
+        return cls(folder, device=device) if (folder / WEIGHTS_NAME).is_file() else None
+
+    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
+        """As :class:`TumourFinder`."""
+        if self._finder is None:
+            self._finder = TumourFinder.load(self._models, device=self._device)
+        return self._finder(hu, affine_lps)
 
 
 def _inside(point: tuple[float, float, float], grid: PatientGrid, *, share: float) -> bool:
