@@ -100,7 +100,8 @@ def _columns(text: str | None) -> SurvivalColumns:
     return SurvivalColumns(time.strip(), column.strip(), dead)
 
 
-def _models(arguments: argparse.Namespace) -> tuple[ModelColumns, ...]:
+def _models(arguments: argparse.Namespace) -> tuple[tuple[ModelColumns, ...], dict[str, float]]:
+    """Models of the table, and cut-offs of those in further tables."""
     from gastromap.evaluation.survival.cases import ModelColumns, parse_months
 
     risks = _named(arguments.risk, "--risk", arguments.name)
@@ -115,9 +116,13 @@ def _models(arguments: argparse.Namespace) -> tuple[ModelColumns, ...]:
     except ValueError:
         _refuse("--risk-cutoff [NAME=]NUMBER")
     columns = columns or {first: "os_risk"}
-    if (set(curves) | set(cuts)) - set(columns):
-        _refuse("names of --risk or --expected-time")
-    return tuple(
+    further = {name: cut for name, cut in cuts.items() if name in further_tables(arguments)}
+    if (set(curves) | set(cuts)) - set(columns) - set(further):
+        _refuse("names of --risk, --expected-time or --also")
+    if times and not risks:
+        # Further tables have the columns of the first model, expected times too.
+        further = {name: -cut for name, cut in further.items()}
+    models = tuple(
         ModelColumns(
             name,
             column,
@@ -128,6 +133,7 @@ def _models(arguments: argparse.Namespace) -> tuple[ModelColumns, ...]:
         )
         for name, column in columns.items()
     )
+    return models, further
 
 
 def _covariates(text: str) -> tuple[Covariate, ...]:
@@ -147,7 +153,7 @@ def survival_plan(arguments: argparse.Namespace) -> SurvivalPlan | None:
     from gastromap.evaluation.table import read_rows
 
     asked = (arguments.os, arguments.risk, arguments.expected_time, arguments.os_nomogram, arguments.covariate)
-    models, columns = _models(arguments), _columns(arguments.os)
+    (models, cutoffs), columns = _models(arguments), _columns(arguments.os)
     nomograms = _named(arguments.os_nomogram, "--os-nomogram", "")
     if not any(asked) and not survival_rows(read_rows(arguments.predictions), columns, models[0]):
         return None
@@ -157,6 +163,7 @@ def survival_plan(arguments: argparse.Namespace) -> SurvivalPlan | None:
         covariates=tuple(covariate for text in arguments.covariate for covariate in _covariates(text)),
         nomograms=tuple(OsNomogram(name, _covariates(text)) for name, text in nomograms.items()),
         cohort=arguments.cohort,
+        further_cutoffs=cutoffs,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ _USUAL_SURVIVAL = "s"
 
 @dataclass(frozen=True)
 class ModelColumns:
-    """Columns of one model; its name is "os" columns of the table or of a further table."""
+    """Columns of one model."""
 
     name: str
     risk: str = _RISK
@@ -71,7 +71,7 @@ class SurvivalCases:
     models: tuple[RiskModel, ...]
     rows: NDArray[np.int64]  #: of the table, shape (n,)
     left_out: int = 0  #: rows without follow-up, status or a prediction
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()  #: sentences the reader must see
 
     def part(self, use: NDArray[np.bool_]) -> SurvivalCases:
         """Cases of a subgroup."""

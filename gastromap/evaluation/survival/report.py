@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class SurvivalPlan:
     covariates: tuple[Covariate, ...] = ()  #: of the Cox tables
     nomograms: tuple[OsNomogram, ...] = ()  #: fitted on the training table
     cohort: str | None = None  #: column; each level is evaluated on its own
+    further_cutoffs: Mapping[str, float] = field(default_factory=dict)  #: of the models of further tables
 
 
 def survival_report(
@@ -76,7 +77,11 @@ def survival_report(
         of_training = read_survival(training, plan.columns, plan.models, patient=patient)
         fitted = fit_training(training, of_training, covariates=plan.covariates, nomograms=plan.nomograms)
     cases = read_survival(rows, plan.columns, plan.models, patient=patient, further=further)
-    cases = with_training(cases, rows, fitted)
+    cut = [
+        replace(model, threshold=plan.further_cutoffs[model.name]) if model.name in plan.further_cutoffs else model
+        for model in cases.models
+    ]
+    cases = with_training(replace(cases, models=tuple(cut)), rows, fitted)
     names = [model.name for model in cases.models]
     if len(set(names)) != len(names):
         refuse("each model and nomogram name once", "a name twice", "Rename one.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class TrainingFit:
     medians: Mapping[str, float]  #: of the risk of each model; high risk above it
     scales: Mapping[str, tuple[float, float]]  #: mean and standard deviation of each risk
     predictors: tuple[Predictor, ...]  #: of the Cox tables
-    nomograms: tuple[CombinedNomogram, ...] = field(default=())
+    nomograms: tuple[CombinedNomogram, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Values ready for JSON."""

@@ -140,12 +140,15 @@ class TestOptions:
 
     def test_expected_time_gives_the_c_of_the_risk(self, tables, tmp_path, report):
         arguments = ["evaluate", "--predictions", f"{tables}/test.csv", "--expected-time", "dls", "--resamples", "20"]
-        assert main([*arguments, "--risk-cutoff", "0.117", "--out", str(tmp_path / "out")]) == 0
-        found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["survival"]["cohorts"][0]["models"][0]
+        arguments += ["--also", f"again={tables}/test.csv", "--risk-cutoff", "0.117", "--risk-cutoff", "again=0.3"]
+        assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+        found, again = json.loads((tmp_path / "out" / "evaluation.json").read_text())["survival"]["cohorts"][0][
+            "models"
+        ]
         expected = report["survival"]["cohorts"][0]["models"][0]
         assert found["metrics"]["harrell_c"]["value"] == expected["metrics"]["harrell_c"]["value"]
         # Months of expected survival below the cut-off are high risk.
-        assert found["groups"]["threshold"] == -0.117
+        assert (found["groups"]["threshold"], again["groups"]["threshold"]) == (-0.117, -0.3)
 
     @pytest.mark.parametrize(
         "given",
@@ -156,6 +159,7 @@ class TestOptions:
             ["--risk", "absent"],
             ["--risk-cutoff", "high"],
             ["--survival-at", "other=s"],
+            ["--risk-cutoff", "other=1"],
             ["--survival-at", "q"],
             ["--covariate", "absent"],
             ["--os-nomogram", "n=os_risk,age"],
