@@ -39,7 +39,7 @@ class KeySliceOperator(Operator):
         spec.output("target")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Take the slice named with the call or by a SEG, RTSTRUCT or key object, else that of the segmentation model."""
+        """Take the slice named with the call or by a SEG, RTSTRUCT or key object, else that of the model."""
         folder, volume = op_input.receive("scan")
         with self._watch.stage("key slice"):
             find = None if self._finder is None else self._find
