@@ -234,5 +234,9 @@ def _print(report: dict[str, Any], bundle: dict[str, Any] | None) -> None:
         cam = bundle["grad_cam"]
         print(f"Heat map Dice      {cam['dice']:.3f}  (centred disc of equal area {cam['dice_of_centred_disc']:.3f})")
     sets = bundle["prediction_sets"]
-    print(f"prediction sets    {sets['coverage']:.3f} hold the stage (nominal {sets['nominal']:.2f})")
+    low, high, nominal = sets["coverage_low"], sets["coverage_high"], sets["nominal"]
+    print(
+        f"prediction sets    {sets['coverage']:.3f}  ({low:.3f} to {high:.3f}) hold the stage (nominal {nominal:.2f})"
+    )
+    print(f"calibration error  {sets['calibration_error']:.3f}  (plain softmax {sets['calibration_error_before']:.3f})")
     print(f"confidently staged {sets['confidently_staged']:.3f}")
