@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -49,6 +50,8 @@ class TokenHead(nn.Module):
         )
         self.lnm = nn.Linear(preset.trunk, 1)
         self.hazards = nn.Linear(preset.trunk, preset.intervals)
+        # Of the order of what K intervals hold; from one half the first hundred steps would only learn the base rate.
+        nn.init.constant_(self.hazards.bias, -math.log(preset.intervals))
 
     def forward(self, stage3: Tensor, stage4: Tensor, present: Tensor) -> LongitudinalOutput:
         """Judge pairs.
