@@ -82,6 +82,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     parser.add_argument("--with-seg", action="store_true", help="add a tumour DICOM SEG to each study (dicom only)")
     parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="format nifti: the whole field of view instead of the stomach's (nifti only)",
+    )
+    parser.add_argument(
         "--validation-share",
         type=float,
         default=0.2,
@@ -156,13 +161,19 @@ def _write_single(arguments: argparse.Namespace, options: dict[str, Any], **how:
             got=str(arguments.missing_followup),
             remedy="Add --longitudinal.",
         )
-    write_cohort(CohortPlan(**options), arguments.out, **how)
+    write_cohort(CohortPlan(**options, whole=arguments.whole), arguments.out, **how)
     return ""
 
 
 def _write_pairs(arguments: argparse.Namespace, options: dict[str, Any], **how: Any) -> str:
+    from gastromap.errors import UsageError
     from gastromap.synthetic.longitudinal import LongitudinalPlan, write_longitudinal
     from gastromap.synthetic.oracle import describe
 
+    if arguments.whole:
+        remedy = "Leave --whole out: pairs are cubes around the tumour."
+        raise UsageError(
+            "SYNTH_ARGUMENT", where="whole", expected="no --longitudinal with --whole", got="both", remedy=remedy
+        )
     plan = LongitudinalPlan(**options, missing_followup=arguments.missing_followup)
     return ", before and after chemotherapy\n" + describe(write_longitudinal(plan, arguments.out, **how))

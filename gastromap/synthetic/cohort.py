@@ -43,6 +43,8 @@ class CohortPlan:
         Add a tumour DICOM SEG to each study.
     slices : {3, 1}
         Of format ``slices``: the key slice with its neighbours, or alone.
+    whole : bool
+        Of format ``nifti``: keep the whole field of view instead of the stomach and its surroundings.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class CohortPlan:
     thickness_mm: float | None = None
     with_seg: bool = False
     slices: int = 3
+    whole: bool = False
 
     def __post_init__(self) -> None:
         require("seed", "a whole number from 0", self.seed, valid=self.seed >= 0)
@@ -66,6 +69,14 @@ class CohortPlan:
         seg_fits = not self.with_seg or self.format == "dicom"
         require("with-seg", "format dicom", self.format, valid=seg_fits)
         require("slices", "1 or 3", self.slices, valid=self.slices in (1, 3))
+        require("whole", "format nifti", self.format, valid=not self.whole or self.format == "nifti")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``whole`` only where it is set, because older cohorts do not know it."""
+        values = asdict(self)
+        if not self.whole:
+            del values["whole"]
+        return values
 
 
 def iter_cohort(
@@ -131,7 +142,7 @@ def write_cohort(
     require("workers", "a whole number from 1", workers, valid=workers >= 1)
     require("validation share", "0 to below 1", validation_share, valid=0 <= validation_share < 1)
     cases = list(iter_cohort(patients, plan.seed, centres=plan.centres, stages=plan.stages))
-    with cohort_folder(out, asdict(plan)) as folder:
+    with cohort_folder(out, plan.to_json()) as folder:
         jobs = {case.patient_id: partial(_write_patient, plan, case) for case in cases}
         records = folder.complete(jobs, workers=workers, progress=progress)
         split = split_cases(cases, validation_share=validation_share)
@@ -156,7 +167,7 @@ def _write_patient(plan: CohortPlan, case: Case, partial_folder: Path, workers: 
         if plan.format == "slices":
             write_key_slices(scan, image, mask, count=plan.slices)
         else:
-            write_crop(scan, image, mask)
+            write_crop(scan, image, mask, whole=plan.whole)
         moves = {
             "image": ("image.nii.gz", f"images/{case.patient_id}.nii.gz"),
             "mask": ("mask.nii.gz", f"masks/{case.patient_id}.nii.gz"),

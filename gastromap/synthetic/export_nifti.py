@@ -43,7 +43,7 @@ def write_key_slices(scan: Scan, image: Path, mask: Path, *, count: int = 3) -> 
     _write(np.stack([scan.masks(i)["tumour"] for i in indices]).astype(np.uint8), affine, mask)
 
 
-def write_crop(scan: Scan, image: Path, mask: Path) -> None:
+def write_crop(scan: Scan, image: Path, mask: Path, *, whole: bool = False) -> None:
     """Write the portal-venous volume cropped in plane to the stomach and 20 mm around it, in full depth.
 
     Parameters
@@ -54,6 +54,8 @@ def write_crop(scan: Scan, image: Path, mask: Path) -> None:
         ``.nii.gz``, int16 HU, shape (columns, rows, slices).
     mask : Path
         ``.nii.gz``, uint8: 1 stomach, 2 tumour.
+    whole : bool
+        Keep the whole field of view.
     """
     labels = np.zeros((len(scan.z_mm), scan.grid.rows, scan.grid.columns), dtype=np.uint8)
     for index in range(len(scan.z_mm)):
@@ -61,8 +63,9 @@ def write_crop(scan: Scan, image: Path, mask: Path) -> None:
         labels[index][masks["stomach"]] = STOMACH_LABEL
         labels[index][masks["tumour"]] = TUMOUR_LABEL
     margin = round(_MARGIN_MM / scan.grid.spacing_mm)
-    rows = _span(labels.max(axis=(0, 2)), margin)
-    columns = _span(labels.max(axis=(0, 1)), margin)
+    rows, columns = slice(0, scan.grid.rows), slice(0, scan.grid.columns)
+    if not whole:
+        rows, columns = _span(labels.max(axis=(0, 2)), margin), _span(labels.max(axis=(0, 1)), margin)
     affine = scan.affine_lps(row=rows.start, column=columns.start)
     hu = np.stack([scan.hu(index)[rows, columns] for index in range(len(scan.z_mm))])
     _write(hu, affine, image)

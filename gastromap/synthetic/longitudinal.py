@@ -79,7 +79,7 @@ def write_longitudinal(
             patients, plan.seed, centres=plan.centres, stages=plan.stages, missing_followup=plan.missing_followup
         )
     )
-    with cohort_folder(out, {"longitudinal": True, **asdict(plan)}) as folder:
+    with cohort_folder(out, {"longitudinal": True, **plan.to_json()}) as folder:
         jobs = {visits.case.patient_id: partial(_write_patient, plan, visits) for visits in everybody}
         records = folder.complete(jobs, workers=workers, progress=progress)
         split = split_visits(everybody, validation_share=validation_share)

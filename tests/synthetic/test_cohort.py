@@ -139,6 +139,15 @@ class TestNiftiCrop:
         column, row, index = np.round(full[:3]).astype(int)
         assert np.asarray(image.dataobj)[3, 4, 5] == scan.hu(int(index))[row, column]
 
+    def test_a_whole_volume_is_the_scan_with_every_pixel(self, tmp_path: Path) -> None:
+        plan = CohortPlan(seed=5, format="nifti", matrix=64, thickness_mm=5.0, whole=True)
+        write_cohort(plan, tmp_path / "n", patients=1)
+        image = nibabel.load(tmp_path / "n" / "images" / "SYNTHETIC-5-00001.nii.gz")
+        scan = plan_scan(sample_case(5, 1, centre=1), matrix=64, thickness_mm=5.0)
+        assert np.array_equal(np.asarray(image.dataobj)[..., 4].T, scan.hu(4))
+        assert image.shape == (64, 64, len(scan.z_mm))
+        assert json.loads((tmp_path / "n" / "cohort.json").read_text())["whole"] is True
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -146,6 +155,7 @@ class TestRefusals:
         [
             {"seed": -1},
             {"centres": ()},
+            {"whole": True, "format": "slices"},
             {"centres": (4,)},
             {"stages": ("T5",)},
             {"matrix": 65},
