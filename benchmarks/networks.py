@@ -245,8 +245,9 @@ def _table(report: dict[str, Any]) -> str:
         f"SYNTHETIC images only. Training: {_words(plan['data'])}. Test: {_words(plan['test'])}. "
         f"{plan['crop_epochs']} epochs on crops and {plan['epochs']} on whole slices, batches of {plan['batch_size']}, "
         f"seed {plan['seed']}, random initial weights, auxiliary localisation. 95 % intervals from 1,000 resamples of "
-        "patients; differences are paired. GTRNet has the cropped stream, ResNet has not. One seed each: another seed would give other figures, so differences "
-        "within the intervals say nothing. Made by `python -m benchmarks.networks`.",
+        "patients; differences are paired. GTRNet has the cropped stream, ResNet has not. One seed each: another seed "
+        "would give other figures, so differences within the intervals say nothing. Made by "
+        "`python -m benchmarks.networks`.",
         "",
     ]
     return "\n".join(lines)
