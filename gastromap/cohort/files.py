@@ -14,7 +14,7 @@ from gastromap.cohort.stack import KeyStack, key_stack
 from gastromap.errors import Refusal
 from gastromap.nifti import LPS_TO_RAS
 
-__all__ = ["open_nifti", "read_nifti", "read_png"]
+__all__ = ["check_hounsfield", "load_nifti", "open_nifti", "patient_axes", "read_nifti", "read_png"]
 
 _LOWEST_HU, _HIGHEST_HU, _AIR_HU = -4096.0, 32767.0, -1024.0
 _AXIAL_COSINE = np.cos(np.radians(10.0))
@@ -44,14 +44,25 @@ def read_nifti(path: Path, *, key_slice: str, count: int) -> KeyStack:
     """
     hu, affine = open_nifti(path)
     index = _index(key_slice.strip(), len(hu))
+    check_hounsfield(hu)
+    if hu[index].min() == hu[index].max():
+        _refuse("CONSTANT_SLICE", "image content in the key slice", "one value", "Check the index of the key slice.")
+    return key_stack(np.maximum(hu, np.float32(_AIR_HU)), affine, index, count=count)
+
+
+def check_hounsfield(hu: NDArray[np.float32]) -> None:
+    """Refuse values that cannot be those of a CT.
+
+    Raises
+    ------
+    Refusal
+        ``HU_RANGE``.
+    """
     lowest, highest = float(hu.min()), float(hu.max())
     if not (np.isfinite(hu).all() and lowest >= _LOWEST_HU and highest <= _HIGHEST_HU):
         _refuse("HU_RANGE", "finite HU from -4096 to 32767", "others", "Convert the CT again, in Hounsfield units.")
     if lowest > -100:
         _refuse("HU_RANGE", "Hounsfield units", "no value below -100", "Give the CT itself, not a windowed picture.")
-    if hu[index].min() == hu[index].max():
-        _refuse("CONSTANT_SLICE", "image content in the key slice", "one value", "Check the index of the key slice.")
-    return key_stack(np.maximum(hu, np.float32(_AIR_HU)), affine, index, count=count)
 
 
 def open_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -73,6 +84,28 @@ def open_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     Refusal
         ``FILE_UNREADABLE`` or ``NIFTI_GEOMETRY``.
     """
+    return patient_axes(*load_nifti(path))
+
+
+def load_nifti(path: Path, *, axes: str | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Load a file as it is stored.
+
+    Parameters
+    ----------
+    path : Path
+    axes : str, optional
+        Directions in which the axes of a file without orientation rise, such as ``LPS``.
+
+    Returns
+    -------
+    data : array of three dimensions, float32
+    affine_ras : array, shape (4, 4)
+
+    Raises
+    ------
+    Refusal
+        ``FILE_UNREADABLE`` or ``NIFTI_GEOMETRY``.
+    """
     import nibabel
     from nibabel import orientations
     from nibabel.filebasedimages import ImageFileError
@@ -87,13 +120,34 @@ def open_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     if data.ndim != 3:
         _refuse("NIFTI_GEOMETRY", "three dimensions", f"{data.ndim}", "Give one CT volume a file.")
     if not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
-        _refuse("NIFTI_GEOMETRY", "an orientation", "none in the header", "Convert from DICOM, which keeps it.")
+        if axes is None:
+            _refuse("NIFTI_GEOMETRY", "an orientation", "none in the header", "Convert from DICOM, which keeps it.")
+        named = np.diag([0.0, 0.0, 0.0, 1.0])
+        zooms = image.header.get_zooms()
+        for axis, (along, sign) in enumerate(orientations.axcodes2ornt(tuple(axes)).astype(int)):
+            named[along, axis] = sign * float(zooms[axis])
+        return data, named
     affine_ras = np.asarray(image.affine, float)
     if not np.isfinite(affine_ras).all() or np.linalg.matrix_rank(affine_ras[:3, :3]) < 3:
         _refuse("NIFTI_GEOMETRY", "an affine with three directions", "another", "Convert the CT again.")
+    return data, affine_ras
+
+
+def patient_axes(
+    data: NDArray[np.float32], affine_ras: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Turn an array so that its axes run along the patient's; results as of :func:`open_nifti`.
+
+    Raises
+    ------
+    Refusal
+        ``NIFTI_GEOMETRY`` for slices that are not axial.
+    """
+    from nibabel import orientations
+
     turn = orientations.ornt_transform(orientations.io_orientation(affine_ras), orientations.axcodes2ornt("LPS"))
+    affine = LPS_TO_RAS @ affine_ras @ orientations.inv_ornt_aff(turn, data.shape)
     data = orientations.apply_orientation(data, turn)
-    affine = LPS_TO_RAS @ affine_ras @ orientations.inv_ornt_aff(turn, image.shape[:3])
     if abs(affine[2, 2]) < _AXIAL_COSINE * np.linalg.norm(affine[:3, 2]):
         _refuse("NIFTI_GEOMETRY", "axial slices", "tilted by more than 10 degrees", "Give the axial series.")
     return np.ascontiguousarray(data.transpose(2, 1, 0)), affine

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gastromap.cohort.matching import BadCell
+from gastromap.cohort.rows import BadCell
 from gastromap.errors import UsageError
 from gastromap.files import unwritable
 

@@ -6,17 +6,18 @@ another clinical value leaves the value empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from gastromap.cohort.findings import Effect, Finding
+from gastromap.cohort.findings import Finding
 from gastromap.cohort.labels import Reading, StageCodes, Words, read_level, read_size_cm, read_stage
+from gastromap.cohort.rows import BadCell, Row, RowReader
 from gastromap.cohort.spreadsheet import Table, identifier
 from gastromap.errors import UsageError
 from gastromap.results import ClinicalVariables
 
-__all__ = ["BadCell", "Case", "Columns", "Roster", "read_roster"]
+__all__ = ["Case", "Columns", "Roster", "read_roster"]
 
 PATIENT_NAMES = ("PatientID", "patient_id", "patient", "ID")
 STAGE_NAMES = ("pT", "T stage", "T_stage", "stage", "pT stage")
@@ -75,16 +76,6 @@ class Case:
     def request(self) -> dict[str, str]:
         """What decides how the images are read."""
         return {"series": self.series, "key_slice": self.key_slice}
-
-
-@dataclass(frozen=True)
-class BadCell:
-    """A cell that could not be read. Patient data: goes to the file of identities only."""
-
-    patient_id: str
-    row: int
-    column: str
-    cell: str
 
 
 @dataclass(frozen=True)
@@ -147,13 +138,7 @@ def read_roster(table: Table, columns: Columns, *, pseudonym: Callable[[str], st
     _check_codes(table, columns)
     _check_unit(table, columns)
     reader = _Reader(columns, pseudonym)
-    by_patient: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
-    for number, cells in table.rows:
-        patient = identifier(cells[columns.patient])
-        if patient:
-            by_patient.setdefault(patient, []).append((number, cells))
-        else:
-            reader.find("ROW_WITHOUT_PATIENT", "left out", "no identifier", rows=(number,))
+    by_patient = reader.by_patient(table, columns.patient)
     cases = [case for patient, rows in by_patient.items() for case in reader.cases(patient, rows)]
     cases = _without_shared_images(cases, reader)
     kinds = {kind[-1] for kind in reader.kinds if kind}
@@ -176,19 +161,14 @@ def _without_shared_images(cases: list[Case], reader: _Reader) -> list[Case]:
     return [case for case in cases if len(owners.get(case.image, ())) < 2]
 
 
-class _Reader:
+class _Reader(RowReader):
     def __init__(self, columns: Columns, pseudonym: Callable[[str], str]) -> None:
+        super().__init__(pseudonym)
         self.columns = columns
-        self.pseudonym = pseudonym
-        self.findings: list[Finding] = []
-        self.bad_cells: list[BadCell] = []
         self.kinds: list[str] = []
 
-    def find(self, code: str, effect: Effect, message: str, **fields: Any) -> None:
-        self.findings.append(Finding(code, effect, message, **fields))
-
-    def cases(self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[Case]:
-        rows = self._without_copies(patient, rows)
+    def cases(self, patient: str, rows: Sequence[Row]) -> list[Case]:
+        rows = self.without_copies(patient, rows, columns=self.columns.named)
         numbers = tuple(number for number, _ in rows)
         columns = self.columns
         label = self._stage(patient, rows)
@@ -198,7 +178,7 @@ class _Reader:
             lauren=cast(Any, self._value(patient, rows, columns.lauren, self._lauren)),
         )
         centre = cast(str | None, self._value(patient, rows, columns.centre, Reading)) or ""
-        by_image: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+        by_image: dict[str, list[Row]] = {}
         for number, cells in rows:
             by_image.setdefault("" if columns.image is None else cells[columns.image], []).append((number, cells))
         cases = []
@@ -207,7 +187,7 @@ class _Reader:
             wanted = tuple(number for number, _ in mine)
             if len(series) > 1 or len(key_slice) > 1:
                 message = "rows name different series or key slices"
-                self._conflict("CONFLICTING_REQUEST", "left out", message, patient, wanted)
+                self.conflict("CONFLICTING_REQUEST", "left out", message, patient, wanted)
             single = len(series) < 2 and len(key_slice) < 2
             cases.append(
                 Case(
@@ -224,36 +204,12 @@ class _Reader:
         return cases
 
     @staticmethod
-    def _asked(rows: Sequence[tuple[int, Mapping[str, str]]], column: str | None) -> list[str]:
+    def _asked(rows: Sequence[Row], column: str | None) -> list[str]:
         """Different requests of rows, in their order; spreadsheets turn the index 12 into 12.0."""
         cells = [] if column is None else [identifier(cells[column]) for _, cells in rows]
         return list(dict.fromkeys(cell for cell in cells if cell))
 
-    def _without_copies(
-        self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]
-    ) -> list[tuple[int, Mapping[str, str]]]:
-        seen: dict[tuple[str, ...], int] = {}
-        kept = []
-        for number, cells in rows:
-            content = tuple(cells[name] for name in self.columns.named)
-            if content in seen:
-                message = f"row {number} repeats row {seen[content]}"
-                self._conflict("DUPLICATE_ROWS", "kept", message, patient, (seen[content], number))
-            else:
-                seen[content] = number
-                kept.append((number, cells))
-        return kept
-
-    def _conflict(
-        self, code: str, effect: Effect, message: str, patient: str, rows: tuple[int, ...], column: str = ""
-    ) -> None:
-        self.find(code, effect, message, patient=self.pseudonym(patient), rows=rows, column=column)
-
-    def _bad(self, reading: Reading, effect: Effect, patient: str, number: int, column: str, cell: str) -> None:
-        self._conflict(reading.problem, effect, reading.message, patient, (number,), column)
-        self.bad_cells.append(BadCell(patient, number, column, cell))
-
-    def _stage(self, patient: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> int | None:
+    def _stage(self, patient: str, rows: Sequence[Row]) -> int | None:
         column = self.columns.stage
         found: dict[int, int] = {}
         bad = False
@@ -262,18 +218,18 @@ class _Reader:
             self.kinds.append(reading.kind)
             if reading.problem:
                 bad = True
-                self._bad(reading, "left out", patient, number, column, cells[column])
+                self.bad(reading, "left out", patient, number, column, cells[column])
             elif reading.value is not None:
                 found.setdefault(int(reading.value), number)
                 if "y" in reading.kind:
-                    self._conflict("STAGE_AFTER_THERAPY", "kept", "stage after treatment", patient, (number,), column)
+                    self.conflict("STAGE_AFTER_THERAPY", "kept", "stage after treatment", patient, (number,), column)
         numbers = tuple(number for number, _ in rows)
         if len(found) > 1:
             stages = ", ".join(f"T{index + 1}" for index in sorted(found))
-            self._conflict("CONFLICTING_STAGE", "left out", f"rows say {stages}", patient, numbers, column)
+            self.conflict("CONFLICTING_STAGE", "left out", f"rows say {stages}", patient, numbers, column)
             return None
         if not found and not bad:
-            self._conflict("STAGE_MISSING", "left out", "no stage", patient, numbers, column)
+            self.conflict("STAGE_MISSING", "left out", "no stage", patient, numbers, column)
         return next(iter(found)) if found and not bad else None
 
     def _size(self, cell: str) -> Reading:
@@ -288,7 +244,7 @@ class _Reader:
     def _value(
         self,
         patient: str,
-        rows: Sequence[tuple[int, Mapping[str, str]]],
+        rows: Sequence[Row],
         column: str | None,
         read: Callable[[str], Reading],
     ) -> int | float | str | None:
@@ -298,11 +254,11 @@ class _Reader:
         for number, cells in rows:
             reading = read(cells[column])
             if reading.problem:
-                self._bad(reading, "emptied", patient, number, column, cells[column])
+                self.bad(reading, "emptied", patient, number, column, cells[column])
             elif reading.value not in (None, ""):
                 values.append(reading.value)
         if len(set(values)) > 1:
             numbers = tuple(number for number, _ in rows)
-            self._conflict("CONFLICTING_VALUES", "emptied", "rows differ", patient, numbers, column)
+            self.conflict("CONFLICTING_VALUES", "emptied", "rows differ", patient, numbers, column)
             return None
         return values[0] if values else None

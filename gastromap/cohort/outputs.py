@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gastromap.cohort.findings import Finding
 from gastromap.cohort.matching import Case
-from gastromap.cohort.reconciliation import findings_csv, render_reconciliation
+from gastromap.cohort.reconciliation import Overview, findings_csv, render_reconciliation
 from gastromap.cohort.resolving import Record
 from gastromap.cohort.splitting import SPLITS, split_csv
 from gastromap.evaluation.stages import STAGES
@@ -19,7 +20,7 @@ from gastromap.files import write_text
 if TYPE_CHECKING:
     from gastromap.cohort.pipeline import CohortSummary
 
-__all__ = ["write_cohort_files"]
+__all__ = ["drop_stale_images", "write_cohort_files", "write_reconciliation"]
 
 Used = Sequence[tuple[Case, Record, str]]
 
@@ -40,18 +41,41 @@ def write_cohort_files(
     with_centre : bool
         Whether the table has a column of centres.
     """
-    _drop_stale_images(out)
+    drop_stale_images(out)
     ordered = sorted(used, key=lambda item: item[1].result["image"])
     write_text(out / "split.csv", split_csv(splits))
     write_text(out / "clinical.csv", _clinical(ordered, with_centre=with_centre))
-    write_text(out / "reconciliation.csv", findings_csv(summary.findings))
-    write_text(out / "reconciliation.html", render_reconciliation(summary))
+    write_reconciliation(out, _overview(summary), summary.findings)
     parts: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for case, record, split in ordered:
         entry = {"image": record.result["image"], "label": case.label, "patient_id": record.patient}
         parts[split].append({**entry, "centre": case.centre} if with_centre else entry)
     write_text(
         out / "datalist.json", json.dumps({"name": "gastric cancer", **parts}, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def write_reconciliation(out: Path, overview: Overview, findings: Sequence[Finding]) -> None:
+    """Write the reconciliation as CSV and as a page."""
+    write_text(out / "reconciliation.csv", findings_csv(findings))
+    write_text(out / "reconciliation.html", render_reconciliation(overview, findings))
+
+
+def _overview(summary: CohortSummary) -> Overview:
+    parts = [(name, summary.splits[name]) for name in SPLITS if name in summary.splits]
+    totals = tuple(sum(counts[k] for _, counts in parts) for k in range(len(STAGES)))
+    lines = [*parts, ("all", totals)] if parts else []
+    return Overview(
+        tiles=(
+            ("rows in the table", summary.rows),
+            ("patients in the table", summary.patients),
+            ("studies found", summary.studies),
+            ("patients in the datalist", summary.used),
+            ("patients left out", summary.patients - summary.used),
+        ),
+        columns=(*STAGES, "all"),
+        splits=tuple((name, (*counts, sum(counts))) for name, counts in lines),
+        nothing="No patient has both a stage and usable images.",
     )
 
 
@@ -78,12 +102,13 @@ def _clinical(used: Used, *, with_centre: bool) -> str:
     return text.getvalue()
 
 
-def _drop_stale_images(out: Path) -> None:
-    """Remove images that no record names: of studies that are gone or have another patient now."""
-    named = set()
+def drop_stale_images(out: Path) -> None:
+    """Remove images and masks that no record names: of studies that are gone or have another patient now."""
+    named: set[Path] = set()
     for path in (out / "records").glob("*.json"):
-        image = json.loads(path.read_text(encoding="utf-8"))["result"].get("image")
-        named.add(None if image is None else out / image)
-    for path in (out / "images").glob("*.nii.gz"):
-        if path not in named:
-            path.unlink()
+        result = json.loads(path.read_text(encoding="utf-8"))["result"]
+        named.update(out / file for file in (result.get("image"), *result.get("files", {}).values()) if file)
+    for folder in ("images", "masks"):
+        for path in (out / folder).glob("*.nii.gz"):
+            if path not in named:
+                path.unlink()

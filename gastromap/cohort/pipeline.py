@@ -7,27 +7,22 @@ again. All tables are made from the records at the end, so that an interruption 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from gastromap import __version__
 from gastromap.cohort.findings import Finding
+from gastromap.cohort.folder import check_empty, check_test_centres, claim
 from gastromap.cohort.identities import Identities
 from gastromap.cohort.matching import Case, read_roster
-from gastromap.cohort.outputs import write_cohort_files, write_text
+from gastromap.cohort.outputs import write_cohort_files
 from gastromap.cohort.reading import PreparePlan, Progress, StudyReader
 from gastromap.cohort.resolving import Record, resolve
 from gastromap.cohort.splitting import Stratum, assign_splits, read_split
 from gastromap.cohort.spreadsheet import Table
 from gastromap.cohort.units import find_units
-from gastromap.errors import OutputError, UsageError
 from gastromap.files import unwritable
 
 __all__ = ["CohortSummary", "PreparePlan", "prepare_cohort"]
-
-_PLAN = "cohort.json"
 
 
 @dataclass(frozen=True)
@@ -78,10 +73,10 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
         ``OUTPUT_EXISTS``, ``OUTPUT_UNWRITABLE``.
     """
     units, loose = find_units(plan.images, plan.kind, depth=plan.depth)
-    _check_empty(plan.out)
+    check_empty(plan.out)
     identities = Identities(plan.identities)
     roster = read_roster(table, plan.columns, pseudonym=identities.patient)
-    _check_test_centres(plan, roster.cases)
+    check_test_centres(plan.split, (case.centre for case in roster.cases))
     reader = StudyReader(plan, identities, roster)
     try:
         _claim(plan, identities)
@@ -119,18 +114,6 @@ def prepare_cohort(plan: PreparePlan, table: Table, *, progress: Progress | None
     return summary
 
 
-def _check_test_centres(plan: PreparePlan, cases: Sequence[Case]) -> None:
-    unknown = set(plan.split.test_centres) - {case.centre for case in cases}
-    if unknown:
-        raise UsageError(
-            "TEST_CENTRE",
-            where="--test-centre",
-            expected="centres of the column of --centre",
-            got=f"{len(unknown)} that no patient has",
-            remedy="Correct the name, or give --centre COLUMN.",
-        )
-
-
 def _split(plan: PreparePlan, chosen: tuple[tuple[Case, Record], ...], identities: Identities) -> dict[str, str]:
     patients = {
         record.patient: Stratum(stage=f"T{(case.label or 0) + 1}", centre=case.centre, order=case.patient_id)
@@ -152,37 +135,9 @@ def _loose(count: int) -> tuple[Finding, ...]:
     return (Finding("LOOSE_FILES", "left out", f"{count} files lie above the study folders"),) if count else ()
 
 
-def _check_empty(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / _PLAN).is_file():
-        raise OutputError(
-            "OUTPUT_EXISTS",
-            where="output folder",
-            expected="an empty folder or one of an earlier run",
-            got="other files",
-            remedy="Name another folder.",
-        )
-
-
 def _claim(plan: PreparePlan, identities: Identities) -> None:
-    """Tie the folder to its file of identities, and note what it was made with."""
-    path = plan.out / _PLAN
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8")).get("identities")
-        except (ValueError, AttributeError):
-            known = None
-        if known != identities.check:
-            raise UsageError(
-                "COHORT_DIFFERS",
-                where="output folder",
-                expected="the file of identities of the earlier run",
-                got="another one",
-                remedy="Name that file with --identities: other pseudonyms would put patients into the split twice.",
-            )
     columns = {name: value for name, value in asdict(plan.columns).items() if name != "words"}
     content = {
-        "gastromap": __version__,
-        "identities": identities.check,
         "format": plan.kind,
         "match": plan.match,
         "columns": columns,
@@ -190,4 +145,4 @@ def _claim(plan: PreparePlan, identities: Identities) -> None:
         "split": asdict(plan.split),
         "gate": hashlib.sha256(repr(asdict(plan.settings)).encode()).hexdigest(),
     }
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    claim(plan.out, identities, content)

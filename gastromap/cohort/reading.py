@@ -15,7 +15,7 @@ from gastromap.cohort.matching import Case, Columns, Roster
 from gastromap.cohort.outputs import write_text
 from gastromap.cohort.resolving import Record
 from gastromap.cohort.splitting import SplitPlan
-from gastromap.cohort.study import InputKind, Request, StudyJob
+from gastromap.cohort.study import InputKind, Request, StudyJob, work
 from gastromap.cohort.units import Matcher, MatchRule, Unit
 from gastromap.cohort.workers import run_jobs
 from gastromap.dicom_input import GateSettings
@@ -164,6 +164,7 @@ class StudyReader:
         report()
         run_jobs(
             [self._job(unit) for unit in todo.values()],
+            work=work,
             workers=self.plan.workers,
             seconds=self.plan.study_seconds,
             answer=answer,

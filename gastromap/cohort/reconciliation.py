@@ -6,24 +6,42 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gastromap import __version__
 from gastromap.cohort.findings import CODES, Finding
-from gastromap.cohort.splitting import SPLITS
-from gastromap.evaluation.stages import STAGES
 
-if TYPE_CHECKING:
-    from gastromap.cohort.pipeline import CohortSummary
-
-__all__ = ["details", "findings_csv", "grouped", "render_reconciliation"]
+__all__ = ["Overview", "details", "findings_csv", "grouped", "render_reconciliation"]
 
 _COLUMNS = ("code", "effect", "patient", "study", "rows", "column", "detail", "message")
 _SHOWN = ("rows", "patient", "study", "column")
 #: Rows of one table of the page; the CSV file has all.
 _MOST_ROWS = 200
 _EFFECTS = ("left out", "emptied", "kept")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the page shows above the findings.
+
+    Attributes
+    ----------
+    tiles : tuple of (str, int)
+        Name and number.
+    columns : tuple of str
+        Of the table of the split.
+    splits : tuple of (str, tuple of int)
+        Name of the part, and its numbers; the last line is that of all.
+    nothing : str
+        Said in place of an empty table.
+    """
+
+    tiles: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    splits: tuple[tuple[str, tuple[int, ...]], ...]
+    nothing: str
 
 
 def grouped(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
@@ -68,12 +86,13 @@ def findings_csv(findings: Sequence[Finding]) -> str:
     return "\ufeff" + text.getvalue()
 
 
-def render_reconciliation(summary: CohortSummary) -> str:
+def render_reconciliation(overview: Overview, findings: Sequence[Finding]) -> str:
     """Make the page; every text in it is escaped.
 
     Parameters
     ----------
-    summary : CohortSummary
+    overview : Overview
+    findings : sequence of Finding
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -91,13 +110,6 @@ def render_reconciliation(summary: CohortSummary) -> str:
             "rows": [_cells(finding) for finding in found[:_MOST_ROWS]],
             "more": max(0, len(found) - _MOST_ROWS),
         }
-        for code, found in grouped(summary.findings)
+        for code, found in grouped(findings)
     ]
-    return environment.from_string(source).render(
-        summary=summary,
-        groups=groups,
-        stages=STAGES,
-        splits=[(name, summary.splits[name]) for name in SPLITS if name in summary.splits],
-        totals=[sum(counts[k] for counts in summary.splits.values()) for k in range(len(STAGES))],
-        version=__version__,
-    )
+    return environment.from_string(source).render(overview=overview, groups=groups, version=__version__)

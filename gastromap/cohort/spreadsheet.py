@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 from gastromap.errors import UsageError
 
-__all__ = ["Table", "identifier", "plain", "read_table"]
+__all__ = ["Table", "identifier", "is_empty", "plain", "read_table"]
 
 #: UTF-8 first: text in it is hardly ever valid by chance. Chinese Excel saves CSV in GB18030.
 _ENCODINGS = ("utf-8-sig", "gb18030")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = (",", ";", "\t")
-_EMPTY = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "—", "/", "无", "不详", "未知"})
+_EMPTY = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "—", "/", "#n/a", "无", "不详", "未知"})
 _LIMIT_BYTES = 200_000_000
 
 
@@ -54,6 +54,10 @@ class Table:
         wanted = plain(name)
         if wanted in self.columns:
             return wanted
+        # Case, and blanks before a bracket, differ between what is typed and what the table shows.
+        alike = [known for known in self.columns if _folded(known) == _folded(wanted)]
+        if len(alike) == 1:
+            return alike[0]
         folded = {known.casefold(): known for known in self.columns}
         close = difflib.get_close_matches(wanted.casefold(), list(folded), n=1, cutoff=0.6)
         remedy = f"Did you mean {folded[close[0]]}?" if close else f"Columns are: {', '.join(self.columns)}."
@@ -70,6 +74,10 @@ def plain(text: object) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", str(text))).strip()
 
 
+def _folded(name: str) -> str:
+    return re.sub(r" (?=[(\[])", "", name.casefold())
+
+
 def is_empty(cell: str) -> bool:
     """Whether a cell is blank or says so in the manner of spreadsheets."""
     return cell.strip().casefold() in _EMPTY
@@ -84,7 +92,7 @@ def _refuse(expected: str, got: str, remedy: str) -> NoReturn:
     raise UsageError("TABLE_INVALID", where="table", expected=expected, got=got, remedy=remedy)
 
 
-def read_table(path: Path, *, sheet: str | None = None, header_row: int = 1) -> Table:
+def read_table(path: Path, *, sheet: str | None = None, header_row: int = 1, keep_words: bool = False) -> Table:
     """Read a table.
 
     Parameters
@@ -94,7 +102,10 @@ def read_table(path: Path, *, sheet: str | None = None, header_row: int = 1) -> 
     sheet : str, optional
         Of an xlsx file; the first by default.
     header_row : int
-        Row that holds the names of the columns, from 1.
+        Row that holds the names of the columns, from 1. Of names in two rows give the lower one: cells merged with
+        those above keep their name, and columns of one name get that of the group above them.
+    keep_words : bool
+        Leave cells such as ``无`` and ``-`` as they are: in some columns they mean "negative", not "missing".
 
     Returns
     -------
@@ -115,7 +126,7 @@ def read_table(path: Path, *, sheet: str | None = None, header_row: int = 1) -> 
         _refuse("a readable table", (error.strerror or type(error).__name__).lower(), "Check the permissions.")
     if len(lines) < header_row:
         _refuse(f"names of columns in row {header_row}", "fewer rows", "Correct --header-row.")
-    names = [plain(cell) for cell in lines[header_row - 1]]
+    names = _names([[plain(cell) for cell in line] for line in lines[:header_row]])
     named = [name for name in names if name]
     if len(set(named)) != len(named):
         _refuse("each column once", "two columns of one name", "Rename one of them.")
@@ -123,10 +134,26 @@ def read_table(path: Path, *, sheet: str | None = None, header_row: int = 1) -> 
     for number, line in enumerate(lines[header_row:], start=header_row + 1):
         cells = {name: plain(cell) for name, cell in zip(names, line, strict=True) if name}
         if any(cells.values()):
-            rows.append((number, {name: "" if is_empty(cell) else cell for name, cell in cells.items()}))
+            kept = cells if keep_words else {name: "" if is_empty(cell) else cell for name, cell in cells.items()}
+            rows.append((number, kept))
     if not rows:
         _refuse("rows below the names of the columns", "none", "Check the sheet and --header-row.")
     return Table(tuple(named), tuple(rows))
+
+
+def _names(lines: list[list[str]]) -> list[str]:
+    """Names of the columns, from the last of the lines and, where cells are merged, from those above it."""
+    names = lines[-1]
+    if len(lines) == 1:
+        return names
+    # A merged cell has its text in the upper left corner only.
+    groups = lines[-2]
+    group = ""
+    named = []
+    for position, name in enumerate(names):
+        group = groups[position] or group
+        named.append(f"{group} {name}".strip() if name and names.count(name) > 1 else name or groups[position])
+    return named if len(set(filter(None, named))) == len(list(filter(None, named))) else names
 
 
 def _xlsx(path: Path, sheet: str | None) -> list[list[Any]]:

@@ -27,7 +27,7 @@ from gastromap.errors import GastromapError
 from gastromap.key_slice import find_key_slice
 from gastromap.nifti import write_nifti
 
-__all__ = ["InputKind", "Request", "StudyJob", "read_study", "work"]
+__all__ = ["InputKind", "Request", "StudyJob", "read_study", "serve", "work"]
 
 InputKind = Literal["dicom", "nifti", "png"]
 #: What the table wants of a patient: ``series`` and ``key_slice``, empty where it is silent; None for no row.
@@ -124,18 +124,32 @@ def work(job: StudyJob, connection: Connection) -> None:
     connection : Connection
         Gets ``{"patient_id": …}``, is asked for the request, and gets ``{"result": …}``; bytes of JSON only.
     """
-    # Ctrl-C goes to the parent, which ends its workers; a trace here could quote a path or a header.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    limit_memory(job.settings.parse_bytes + _BYTES_PER_VOXEL * job.settings.max_voxels)
 
     def ask(patient_id: str) -> Request:
         connection.send_bytes(json.dumps({"patient_id": patient_id}).encode())
         answer: Request = json.loads(connection.recv_bytes())
         return answer
 
+    serve(connection, lambda: read_study(job, ask), settings=job.settings)
+
+
+def serve(connection: Connection, read: Callable[[], dict[str, Any]], *, settings: GateSettings) -> None:
+    """Read something in a process that may die of it, and send the result as bytes of JSON.
+
+    Parameters
+    ----------
+    connection : Connection
+        Gets ``{"result": …}`` with the ``status`` that ``read`` gives, ``refused`` or ``failed``.
+    read : callable
+    settings : GateSettings
+        Limits of memory.
+    """
+    # Ctrl-C goes to the parent, which ends its workers; a trace here could quote a path or a header.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    limit_memory(settings.parse_bytes + _BYTES_PER_VOXEL * settings.max_voxels)
     try:
-        result = read_study(job, ask)
+        result = read()
     except GastromapError as error:
         result = {"status": "refused", "code": error.code, "message": str(error)}
     except MemoryError:

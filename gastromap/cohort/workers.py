@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import connection as connections
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any
-
-from gastromap.cohort.study import Request, StudyJob, work
+from typing import Any, Generic, TypeVar
 
 __all__ = ["run_jobs"]
 
@@ -25,32 +23,38 @@ _LONGEST_ANSWER = 1 << 20
 _LATE_IMPORTS = ("nibabel", "scipy.ndimage", "scipy.special")
 
 
+Job = TypeVar("Job")
+
+
 @dataclass
-class _Running:
-    job: StudyJob
+class _Running(Generic[Job]):
+    job: Job
     process: Any
     deadline: float
 
 
 def run_jobs(
-    jobs: Sequence[StudyJob],
+    jobs: Sequence[Job],
     *,
+    work: Callable[[Job, Connection], None],
     workers: int,
     seconds: float,
-    answer: Callable[[StudyJob, str], Request],
-    done: Callable[[StudyJob, dict[str, Any]], None],
+    answer: Callable[[Job, str], Any] = lambda _job, _patient_id: None,
+    done: Callable[[Job, dict[str, Any]], None],
 ) -> None:
     """Run jobs until all are done.
 
     Parameters
     ----------
-    jobs : sequence of StudyJob
+    jobs : sequence
+    work : callable
+        What a process does with a job, see :func:`gastromap.cohort.study.serve`.
     workers : int
         Processes at a time.
     seconds : float
         A job that takes longer is ended.
     answer : callable
-        Called in this process with a job and the PatientID its images carry; gives the request.
+        Called in this process with a job and the PatientID its images carry; gives the request, if the job asks.
     done : callable
         Called in this process with a job and its result, in the order in which they end. A job that did not survive
         has the status ``failed``.
@@ -58,7 +62,7 @@ def run_jobs(
     context = get_context("forkserver")
     context.set_forkserver_preload([work.__module__, *_LATE_IMPORTS])
     waiting = list(reversed(jobs))
-    running: dict[Connection, _Running] = {}
+    running: dict[Connection, _Running[Job]] = {}
 
     def finish(connection: Connection, result: dict[str, Any]) -> None:
         one = running.pop(connection)
@@ -94,7 +98,7 @@ def run_jobs(
             connection.close()
 
 
-def _talk(connection: Connection, job: StudyJob, answer: Callable[[StudyJob, str], Request]) -> dict[str, Any] | None:
+def _talk(connection: Connection, job: Job, answer: Callable[[Job, str], Any]) -> dict[str, Any] | None:
     """Take one message of a worker; give its result if that is what it was."""
     try:
         message = json.loads(connection.recv_bytes(_LONGEST_ANSWER))
