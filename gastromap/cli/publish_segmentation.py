@@ -1,0 +1,54 @@
+"""``gastromap publish-segmentation``: make two trained networks a tumour finder that the application runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["register"]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "publish-segmentation",
+        parents=[common],
+        help="put the weights of a coarse and a fine training into the segmentation bundle",
+        description="Write both networks in half precision with cards and hashes into a bundle, and search the "
+        "validation volumes of the datalist with them.",
+    )
+    parser.add_argument("--fine", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the fine training")
+    parser.add_argument("--coarse", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the coarse training")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="--dataset_dir: whole volumes")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=Path("bundles/gastric_tumor_segmentation"),
+        metavar="DIR",
+        help="bundle to write into (default: %(default)s)",
+    )
+    parser.add_argument("--command", default="", metavar="TEXT", help="training commands, for the model cards")
+    parser.add_argument("--tumour-value", type=int, default=2, metavar="N", help="in the masks (default: %(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from gastromap.training.segmentation_publishing import publish_segmentation
+    from gastromap.training.volume_datalist import read_volume_datalist
+
+    with tqdm(total=len(read_volume_datalist(arguments.data)["validation"]), unit="volume") as bar:
+        metrics = publish_segmentation(
+            arguments.fine,
+            arguments.coarse,
+            arguments.data,
+            arguments.bundle,
+            command=arguments.command,
+            tumour_value=arguments.tumour_value,
+            progress=lambda: (bar.update(), None)[1],
+        )
+    for name, value in metrics.items():
+        print(f"{name:22s} {value:.3f}" if isinstance(value, float) else f"{name:22s} {value}")
+    print(f"published to {arguments.bundle / 'models'}")
+    return 0

@@ -1,0 +1,160 @@
+"""From two finished trainings to a segmentation bundle that the application runs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gastromap.errors import UsageError
+from gastromap.evaluation.metrics import dice
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.preprocessing.transforms import RAS_TO_LPS
+from gastromap.segmentation import TumourFinder
+from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS
+from gastromap.training.volume_datalist import read_volume_datalist
+
+__all__ = ["finder_metrics", "publish_segmentation"]
+
+_log = logging.getLogger(__name__)
+#: Overlap from which a tumour counts as found.
+_FOUND = 0.1
+
+
+def publish_segmentation(
+    fine: Path,
+    coarse: Path,
+    data: Path,
+    bundle: Path,
+    *,
+    command: str,
+    tumour_value: int = 2,
+    limits: Mapping[str, Any] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Put the weights of both networks into a bundle, in half precision, with cards, hashes and validation figures.
+
+    Parameters
+    ----------
+    fine, coarse : Path
+        Folders with ``model.pt`` and ``model.json`` of a training.
+    data : Path
+        Folder with ``datalist.json``: whole volumes; those of the validation are searched.
+    bundle : Path
+        Its ``models/`` receives the files, all or none.
+    command : str
+        The training commands, for the cards.
+    tumour_value : int
+        Of the masks.
+    limits : mapping, optional
+        Values of :class:`gastromap.segmentation.FinderLimits` that differ from the defaults.
+    progress : callable
+        Called after each volume.
+
+    Returns
+    -------
+    dict
+        Of :func:`finder_metrics`.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` if a run has no weights, or a code of the datalist.
+    """
+    for folder in (fine, coarse):
+        if not (folder / WEIGHTS_NAME).is_file():
+            raise UsageError(
+                "PUBLISH_INPUT",
+                where="run",
+                expected=WEIGHTS_NAME,
+                got="no such file",
+                remedy="Name the checkpoint folders of both trainings (--ckpt_dir).",
+            )
+    splits = read_volume_datalist(data)
+    with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
+        staging = Path(scratch)
+        made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
+        coarse_card = _halved(coarse, staging, COARSE_WEIGHTS, made)
+        fine_card = _halved(fine, staging, WEIGHTS_NAME, {**made, "limits": dict(limits or {})})
+        coarse_card.write(staging, COARSE_CARD)
+        fine_card.write(staging)
+        finder = TumourFinder.load(staging, device=torch.device("cpu"))
+        metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
+        training = {**fine_card.training, "metrics": {"validation": metrics}}
+        fine_card.published(weights_sha256=fine_card.weights_sha256, training=training).write(staging)
+        models = bundle / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        for name in (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME):
+            partial = models / f".{name}.partial"
+            shutil.copyfile(staging / name, partial)
+            partial.replace(models / name)
+    return metrics
+
+
+def _halved(run: Path, staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
+    state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+    halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    torch.save(halved, staging / name)
+    return ModelCard.read(run).published(weights_sha256=sha256_of(staging / name), training=training)
+
+
+def finder_metrics(
+    finder: TumourFinder,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    tumour_value: int = 2,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Search volumes with known tumours.
+
+    Parameters
+    ----------
+    finder : TumourFinder
+    records : sequence of mapping
+        ``image`` and ``label``, paths of NIfTI files on one grid.
+    tumour_value : int
+        Of the masks. Volumes without it count for ``false_alarms`` only.
+    progress : callable
+        Called after each volume.
+
+    Returns
+    -------
+    dict
+        ``volumes``, ``found`` (share with Dice above 0.1), ``dice`` (mean; 0 where nothing was found),
+        ``key_slice_within_5_mm``, ``without_tumour``, ``false_alarms``; figures are None where there is no volume.
+    """
+    import nibabel
+
+    overlap: list[float] = []
+    near = false_alarms = without = 0
+    for record in records:
+        image: Any = nibabel.load(record["image"])
+        mask: Any = nibabel.load(record["label"])
+        affine = RAS_TO_LPS @ np.asarray(image.affine, float)
+        hu = np.asarray(image.dataobj, np.float32).transpose(2, 1, 0)
+        truth = np.asarray(mask.dataobj).transpose(2, 1, 0) == tumour_value
+        finding = finder(hu, affine)
+        if truth.any():
+            overlap.append(dice(finding.mask, truth))
+            true_key = int(np.argmax(truth.sum(axis=(1, 2))))
+            step = float(np.linalg.norm(affine[:3, 2]))
+            near += finding.key_index is not None and abs(finding.key_index - true_key) * step <= 5.0
+        else:
+            without += 1
+            false_alarms += finding.found
+        progress()
+    count = len(overlap)
+    return {
+        "volumes": count,
+        "found": float(np.mean([value > _FOUND for value in overlap])) if count else None,
+        "dice": float(np.mean(overlap)) if count else None,
+        "key_slice_within_5_mm": near / count if count else None,
+        "without_tumour": without,
+        "false_alarms": false_alarms,
+    }

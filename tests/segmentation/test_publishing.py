@@ -1,0 +1,87 @@
+"""From two trainings to a bundle, and the figures of a finder on volumes with known tumours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from segmentation.test_finder import _finder  # the networks that read Hounsfield units
+
+from gastromap.errors import ModelError, UsageError
+from gastromap.model_card import WEIGHTS_NAME, ModelCard, start_volume_card
+from gastromap.models.registry import build_network
+from gastromap.segmentation import LazyTumourFinder, TumourFinder
+from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
+
+_FINE = {"type": "SegmentationNet", "preset": "tiny"}
+_COARSE = {"type": "SegResNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "init_filters": 8,
+           "blocks_down": [1, 1], "blocks_up": [1]}  # fmt: skip
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> list[dict[str, str]]:
+    """Two stomachs with a tumour and one without."""
+    affine = np.diag([-2.0, -2.0, 3.0, 1.0])
+    grid = np.stack(np.meshgrid(np.arange(90), np.arange(90), np.arange(40), indexing="ij"), axis=-1) * (2, 2, 3)
+    records = []
+    for number, radius in enumerate((14.0, 10.0, 0.0)):
+        mask = np.zeros((90, 90, 40), np.uint8)
+        mask[np.linalg.norm(grid - (60, 90, 60), axis=-1) < 35] = 1
+        mask[np.linalg.norm(grid - (120, 90, 63), axis=-1) < radius] = 2
+        hu = np.choose(mask, [-100, 10, 180]).astype(np.int16)
+        paths = {"image": tmp_path / f"i{number}.nii.gz", "label": tmp_path / f"m{number}.nii.gz"}
+        nib.save(nib.Nifti1Image(hu, affine), paths["image"])
+        nib.save(nib.Nifti1Image(mask, affine), paths["label"])
+        records.append({key: str(path) for key, path in paths.items()} | {"patient_id": str(number)})
+    return records
+
+
+def test_a_finder_that_reads_the_answer_scores_full_and_raises_no_alarm(volumes: list[dict[str, str]]) -> None:
+    metrics = finder_metrics(_finder(), volumes)
+    assert (metrics["volumes"], metrics["found"], metrics["key_slice_within_5_mm"]) == (2, 1.0, 1.0)
+    # Its masks end before the voxels that the border shares: a voxel is 2 to 3 mm here.
+    assert metrics["dice"] > 0.75
+    assert (metrics["without_tumour"], metrics["false_alarms"]) == (1, 0)
+
+
+def _run(folder: Path, network: dict[str, object], **profile: object) -> Path:
+    torch.manual_seed(1)
+    start_volume_card(folder, network=network, preprocessing=profile, trained_on="nothing", notice="A test.", seed=1)
+    torch.save(build_network(network).state_dict(), folder / WEIGHTS_NAME)
+    return folder
+
+
+def test_both_networks_are_published_in_half_precision_with_their_hashes(
+    tmp_path: Path, volumes: list[dict[str, str]]
+) -> None:
+    import json
+
+    fine = _run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+    coarse = _run(tmp_path / "coarse", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"])
+    (tmp_path / "datalist.json").write_text(
+        json.dumps({"training": [], "validation": volumes[:1], "test": volumes[1:]})
+    )
+    bundle = tmp_path / "bundles" / "gastric_tumor_segmentation"
+    assert LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu")) is None
+    metrics = publish_segmentation(
+        fine, coarse, tmp_path, bundle, command="train it", limits={"window": [32, 32, 32], "stomach_ml": 0.0}
+    )
+    card = ModelCard.read(bundle / "models")
+    assert card.training["metrics"]["validation"] == metrics
+    assert card.training["command"] == "train it"
+    state = torch.load(bundle / "models" / WEIGHTS_NAME, weights_only=True)
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
+    assert TumourFinder.load(bundle / "models").limits.window == (32, 32, 32)
+    assert LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu")) is not None
+    # Weights of another training beside the card are refused.
+    torch.save(build_network(_COARSE).state_dict(), bundle / "models" / "coarse.pt")
+    with pytest.raises(ModelError, match="WEIGHTS_HASH"):
+        TumourFinder.load(bundle / "models")
+
+
+def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="PUBLISH_INPUT"):
+        publish_segmentation(tmp_path, tmp_path, tmp_path, tmp_path / "bundle", command="")
