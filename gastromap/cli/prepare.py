@@ -1,4 +1,4 @@
-"""``gastromap prepare``: from a folder of studies and a spreadsheet to a datalist, a split and a reconciliation."""
+"""``gastromap prepare``: from studies and a spreadsheet to a datalist, a split and a reconciliation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from gastromap.cli import _prepare_pairs
 from gastromap.cores import usable_cores
 from gastromap.errors import UsageError
 
 if TYPE_CHECKING:
     from gastromap.cohort.matching import Columns
-    from gastromap.cohort.pipeline import CohortSummary, PreparePlan
+    from gastromap.cohort.pipeline import CohortSummary
     from gastromap.cohort.spreadsheet import Table
     from gastromap.cohort.units import MatchRule
 
@@ -23,12 +24,17 @@ _DESCRIPTION = """Make a datalist for training from a folder of studies and a ta
 patients, find portal-venous series and key slice as the application does, read stages and clinical values, split by
 patient, and report what does not fit. A stopped run goes on with the same command; finished studies are not read again,
 and patients keep their split. Names of files, messages and reports hold pseudonyms; one file, outside the prepared
-folder, ties them to patients."""
+folder, ties them to patients. With --pairs, scans before and after treatment for the longitudinal model: crops or
+volumes as NIfTI, or DICOM studies, with masks, node metastasis and survival."""
 _EPILOG = """writes to DIR: datalist.json, images/, clinical.csv, split.csv, reconciliation.html, reconciliation.csv,
 records/, cohort.json. exit codes: 0 done, 2 wrong arguments, 3 nothing usable, 12 output not writable.
 
 example: gastromap prepare --images STUDIES --table cohort.xlsx --out DATA --patient 住院号 --stage 病理T分期
---size "肿瘤大小(cm)" --differentiation 分化程度 --lauren Lauren分型 --word differentiation:中低分化=poor"""
+--size "肿瘤大小(cm)" --differentiation 分化程度 --lauren Lauren分型 --word differentiation:中低分化=poor
+
+pairs: gastromap prepare --pairs --table cohort.xlsx --images CROPS --out DATA --patient 编号 --image1 治疗前CT
+--mask1 治疗前分割 --image2 治疗后CT --mask2 治疗后分割 --lnm 淋巴结转移 --death 生存状态 --os-time 生存时间
+--os-unit days --clinical age=年龄 --clinical sex=性别:categorical (or --columns cohort.yaml for all of it)"""
 _NOTHING_USABLE = 3
 _ADVICE = {
     "patient-id": "If the folders are named after them, give --match name.",
@@ -46,8 +52,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of the studies")
-    parser.add_argument("--table", required=True, type=Path, metavar="FILE", help="xlsx or CSV, one row a patient")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the studies (pairs: default: of the table)"
+    )
+    parser.add_argument("--table", type=Path, metavar="FILE", help="xlsx or CSV, one row a patient")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="empty folder, or one to be continued")
     parser.add_argument(
         "--identities", type=Path, metavar="FILE",
@@ -55,7 +63,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )  # fmt: skip
     table = parser.add_argument_group("table")
     table.add_argument("--sheet", metavar="NAME", help="of the xlsx file (default: the first)")
-    table.add_argument("--header-row", type=int, default=1, metavar="N", help="with the names (default: %(default)s)")
+    table.add_argument(
+        "--header-row", type=int, metavar="N",
+        help="with the names, the lower one of two with merged cells (default: 1)",
+    )  # fmt: skip
     table.add_argument("--patient", metavar="COLUMN", help="identifier (default: PatientID, patient_id, patient or ID)")
     table.add_argument("--stage", metavar="COLUMN", help="T stage (default: pT, T stage or stage)")
     table.add_argument("--stage-codes", type=int, choices=(0, 1), default=1, help="number of T1 (default: %(default)s)")
@@ -68,7 +79,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     table.add_argument("--lauren", metavar="COLUMN", help="intestinal, diffuse, mixed; 肠型, 弥漫型, 混合型")
     table.add_argument(
         "--word", action="append", default=[], metavar="VARIABLE:CELL=LEVEL",
-        help="what a cell means, for stage, differentiation or lauren; repeatable",
+        help="what a cell means, for stage, differentiation, lauren, lnm, death or split; repeatable",
     )  # fmt: skip
     images = parser.add_argument_group("images")
     images.add_argument("--format", choices=("dicom", "nifti", "png"), default="dicom", help="(default: %(default)s)")
@@ -102,6 +113,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         "--test-centre", action="append", default=[], metavar="NAME", help="all its patients are test; repeatable"
     )
     split.add_argument("--seed", type=int, default=0, metavar="S", help="of the split (default: %(default)s)")
+    _prepare_pairs.add_options(parser)
     run = parser.add_argument_group("run")
     run.add_argument(
         "--workers", type=int, default=usable_cores(), metavar="N", help="processes (default: all %(default)s)"
@@ -155,25 +167,36 @@ def _unit(column: str) -> Literal["cm", "mm"] | None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from gastromap.cohort.pipeline import PreparePlan
+    from gastromap.cli._prepare_print import with_bar
+    from gastromap.cohort.pipeline import PreparePlan, prepare_cohort
     from gastromap.cohort.splitting import SplitPlan
     from gastromap.cohort.spreadsheet import plain, read_table
     from gastromap.dicom_input import GateSettings
     from gastromap.dicom_input.configuration import read_gate_settings
 
-    if arguments.workers < 1 or arguments.depth < 0 or arguments.header_row < 1 or arguments.study_seconds <= 0:
+    header_row = 1 if arguments.header_row is None else arguments.header_row
+    if arguments.workers < 1 or arguments.depth < 0 or header_row < 1 or arguments.study_seconds <= 0:
         _refuse("numbers from 1 (--depth from 0)", "less", "Correct the argument.")
-    if arguments.image and arguments.match:
-        _refuse("either --image or --match", "both", "Drop one of them.")
-    table = read_table(arguments.table, sheet=arguments.sheet, header_row=arguments.header_row)
     shares = _numbers(arguments.split, 3, "--split")
-    level, width = _numbers(arguments.png_window, 2, "--png-window")
+    split = SplitPlan((shares[0], shares[1], shares[2]), tuple(map(plain, arguments.test_centre)), arguments.seed)
     out = Path(os.path.abspath(arguments.out))
     identities = arguments.identities or out.with_name(f"{out.name}_identities.csv")
     if out in Path(os.path.abspath(identities)).parents:
         _refuse(
             "--identities outside --out", "inside", "Folders of training data are passed on; that file must not be."
         )
+    settings = read_gate_settings(arguments.config)[0] if arguments.config else GateSettings()
+    if arguments.pairs:
+        return _prepare_pairs.run(arguments, out=out, identities=identities, split=split, settings=settings)
+    foreign = _prepare_pairs.given_options(arguments)
+    if foreign:
+        _refuse(f"--pairs with {foreign[0]}", "none", "Add --pairs, or drop the option.")
+    if arguments.images is None or arguments.table is None:
+        _refuse("--images and --table", "one of them missing", "Name both.")
+    if arguments.image and arguments.match:
+        _refuse("either --image or --match", "both", "Drop one of them.")
+    table = read_table(arguments.table, sheet=arguments.sheet, header_row=header_row)
+    level, width = _numbers(arguments.png_window, 2, "--png-window")
     usual: MatchRule = "patient-id" if arguments.format == "dicom" else "name"
     match: MatchRule = "image" if arguments.image else arguments.match or usual
     plan = PreparePlan(
@@ -185,39 +208,22 @@ def _run(arguments: argparse.Namespace) -> int:
         match=match,
         depth=arguments.depth,
         slices=arguments.slices,
-        split=SplitPlan((shares[0], shares[1], shares[2]), tuple(map(plain, arguments.test_centre)), arguments.seed),
-        settings=read_gate_settings(arguments.config)[0] if arguments.config else GateSettings(),
+        split=split,
+        settings=settings,
         png_spacing_mm=arguments.png_spacing,
         png_window=(level, width),
         workers=arguments.workers,
         study_seconds=arguments.study_seconds,
     )
-    summary = _with_bar(plan, table, quiet=arguments.quiet)
+    summary = with_bar(lambda show: prepare_cohort(plan, table, progress=show), unit="study", quiet=arguments.quiet)
     _print(summary, arguments.out, identities)
     if sum(finding.code == "ROW_WITHOUT_IMAGES" for finding in summary.findings) == summary.patients:
         print(f"\nNo identifier of the table belongs to a study (--match {match}). {_ADVICE[match]}")
     return 0 if summary.used else _NOTHING_USABLE
 
 
-def _with_bar(plan: PreparePlan, table: Table, *, quiet: bool) -> CohortSummary:
-    from tqdm import tqdm
-
-    from gastromap.cohort.pipeline import prepare_cohort
-
-    with tqdm(unit="study", disable=quiet or None) as bar:
-
-        def show(done: int, total: int, bad: int) -> None:
-            if bar.total is None:
-                bar.reset(total)
-            bar.set_postfix(refused=bad, refresh=False)
-            bar.update(done - bar.n)
-
-        return prepare_cohort(plan, table, progress=show)
-
-
 def _print(summary: CohortSummary, out: Path, identities: Path) -> None:
-    from gastromap.cohort.findings import CODES
-    from gastromap.cohort.reconciliation import details, grouped
+    from gastromap.cli._prepare_print import print_findings
 
     print(f"table      {summary.rows} rows, {summary.patients} patients")
     print(f"images     {summary.studies} studies, {summary.read} read now")
@@ -227,10 +233,6 @@ def _print(summary: CohortSummary, out: Path, identities: Path) -> None:
         for name in ("training", "validation", "test"):
             counts = summary.splits.get(name, (0, 0, 0, 0))
             print(f"{name:12}" + "".join(f"{count:5d}" for count in counts) + f"{sum(counts):7d}")
-    if summary.findings:
-        print("\nfound")
-        for code, found in grouped(summary.findings):
-            more = details(found)
-            print(f"{len(found):7d}  {CODES[code].title} ({found[0].effect})" + (f": {more}" if more else ""))
+    print_findings(summary.findings)
     print(f"\ndetails    {out / 'reconciliation.html'}")
     print(f"identities {identities}  (patient data, readable by you only; keep it apart from the images)")

@@ -12,7 +12,7 @@ from gastromap.cohort.spreadsheet import Table
 from gastromap.evaluation.stages import stage_index
 from gastromap.nomogram.clinical import DIFFERENTIATION, LARGEST_SIZE_CM, LAUREN
 
-__all__ = ["clinical_problems"]
+__all__ = ["clinical_problems", "impossible_value"]
 
 #: Code, number, message and examples of a finding.
 Problem = tuple[str, int, str, tuple[str, ...]]
@@ -56,6 +56,12 @@ _RULES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
 }
 
 
+def impossible_value(column: str, cell: str) -> str:
+    """What a known column may hold, if the cell is something else; empty otherwise."""
+    expected, good = _RULES.get(column.casefold(), ("", None))
+    return "" if good is None or good(cell) else expected
+
+
 def clinical_problems(table: Table, labels: Mapping[str, int]) -> list[Problem]:
     """Check a clinical table.
 
@@ -73,9 +79,9 @@ def clinical_problems(table: Table, labels: Mapping[str, int]) -> list[Problem]:
     """
     problems: list[Problem] = []
     for column in table.columns:
-        expected, good = _RULES.get(column.casefold(), ("", None))
-        if good is None:
+        if column.casefold() not in _RULES:
             continue
+        expected, good = _RULES[column.casefold()]
         bad = [number for number, cells in table.rows if cells[column] and not good(cells[column])]
         if bad:
             problems.append(("CLINICAL_IMPOSSIBLE", len(bad), f"{column} is not {expected}", _rows(bad)))

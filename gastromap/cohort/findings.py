@@ -100,6 +100,53 @@ CODES: Final[dict[str, Code]] = {
         "Clinical values that cannot be read",
         "Correct the cell, or say what it means, for example --word differentiation:CELL=poor.",
     ),
+    "FILE_MISSING": Code(
+        "Files of the table that are not there",
+        "Correct the cell, or name the folder with --images; an empty cell says that there is no such scan or mask.",
+    ),
+    "SCANS_REFUSED": Code(
+        "Patients whose scans cannot be used", "The code says why; correct the file, or empty its cell if it is image2."
+    ),
+    "SEVERAL_ROWS": Code("Patients with several rows", "Keep one row a patient, with both scans in it."),
+    "LABEL_MISSING": Code("Patients without any label", "Fill in node metastasis, or death and time."),
+    "LNM_MISSING": Code("Unlabelled for LNM", "Nothing to do if it is unknown; the patient trains survival only."),
+    "OS_MISSING": Code("Unlabelled for OS", "Nothing to do if it is unknown; the patient trains LNM only."),
+    "OS_INCOMPLETE": Code("Time without status, or status without time", "Fill in the other one."),
+    "NO_FOLLOWUP": Code("Without a second scan", "Nothing to do if there is none; the patient trains on one scan."),
+    "LABEL_UNREADABLE": Code(
+        "Labels that cannot be read", "Correct the cell, or say what it means, for example --word death:CELL=1."
+    ),
+    "TIME_UNREADABLE": Code("Times that cannot be read", "Write a plain number in the unit of the column."),
+    "TIME_NEGATIVE": Code("Negative times", "Check the dates they were computed from."),
+    "TIME_IMPOSSIBLE": Code("Impossible times", "Check the unit of the column."),
+    "TIME_ZERO": Code("Times of 0", "They count to the first interval; check that nobody entered 0 for unknown."),
+    "TIME_SCALE": Code("Times that look like another unit", "Check --os-unit."),
+    "DATE_UNREADABLE": Code("Dates that cannot be read", "Write them as 2021-03-04."),
+    "DATES_REVERSED": Code("Second scans that are not after the first", "Swap the scans, or correct the dates."),
+    "DATES_EQUAL": Code(
+        "Studies of one date in their headers", "Check that they are those before and after treatment."
+    ),
+    "SPLIT_UNREADABLE": Code(
+        "Parts of the split that cannot be read", "Say what they mean, for example --word split:CELL=test."
+    ),
+    "CENTRE_UNREADABLE": Code("Centres that cannot be read", "Write x, y, z in mm of the patient (LPS)."),
+    "MASK_ALONE": Code("Second masks without a second scan", "Name the scan, or empty the cell of the mask."),
+    "MASK_GRID_NEAR": Code(
+        "Masks less than half a voxel off their image", "They were taken as equal; nothing to do if they look right."
+    ),
+    "MASK_SOFT": Code("Masks with fractions", "Voxels from 0.5 count as tumour; give the mask before resampling."),
+    "MASK_EMPTY": Code(
+        "Empty masks", "After treatment: a complete response. Before treatment: check that the tumour was drawn."
+    ),
+    "MASKS_EQUAL": Code("The same mask for both scans", "One of the masks is a copy: draw the other one."),
+    "NO_CENTRE": Code(
+        "Large scans without mask and centre",
+        "Training needs a mask, a centre (--center1), or a crop of at most 160 mm: the tumour must be found.",
+    ),
+    "SCANS_OF_TWO_IDENTIFIERS": Code(
+        "Scans of one row with different PatientID",
+        "Check that both are of one patient; anonymised studies may differ.",
+    ),
     "IMAGE_WARNING": Code("Warnings of the input gate", "See docs/dicom-input.md for the codes."),
     "NEIGHBOUR_MISSING": Code(
         "Key slices at an end of the series", "Fewer slices are written; nothing to do if the scan ends there."

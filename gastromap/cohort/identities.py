@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,6 +106,10 @@ class Identities:
     def moment(self, patient: str, seconds: float) -> float:
         """Shift a time by a secret amount, the same for all studies of a patient: order and distance remain."""
         return seconds - int(self._digest("moment", patient, 8), 16)
+
+    def day(self, patient: str, day: date) -> date:
+        """Shift a date by a secret number of days, the same for all dates of a patient."""
+        return day - timedelta(days=int(self._digest("moment", patient, 8), 16) // 86_400)
 
     @property
     def check(self) -> str:

@@ -16,6 +16,7 @@ from gastromap.errors import UsageError
 from gastromap.nomogram.clinical import DIFFERENTIATION, LARGEST_SIZE_CM, LAUREN
 
 __all__ = [
+    "NO_WORDS",
     "Reading",
     "StageCodes",
     "Words",
@@ -57,6 +58,9 @@ _ALLOWED = {
     "stage": ("T1", "T2", "T3", "T4"),
     "differentiation": DIFFERENTIATION,
     "lauren": LAUREN,
+    "lnm": ("0", "1"),
+    "death": ("0", "1"),
+    "split": ("training", "validation", "test"),
 }
 
 
@@ -93,6 +97,10 @@ class Words:
         return self.meanings.get(variable, {}).get(_folded(cell))
 
 
+#: Nothing beside the built-in words.
+NO_WORDS: Final = Words()
+
+
 def _folded(cell: str) -> str:
     return re.sub(r"[\s_\-]+", " ", plain(cell).casefold()).strip()
 
@@ -104,6 +112,7 @@ def parse_words(texts: Iterable[str]) -> Words:
     ----------
     texts : iterable of str
         Variable ``stage``, ``differentiation`` or ``lauren``; level ``T1`` … ``T4``, ``well`` … or ``intestinal`` …
+        Of pairs also ``lnm`` and ``death`` (0 or 1) and ``split`` (``training`` …).
 
     Raises
     ------

@@ -12,7 +12,7 @@ from typing import Any
 
 from gastromap.cohort.identities import Identities
 from gastromap.cohort.matching import Case, Columns, Roster
-from gastromap.cohort.outputs import write_text
+from gastromap.cohort.records import Records
 from gastromap.cohort.resolving import Record
 from gastromap.cohort.splitting import SplitPlan
 from gastromap.cohort.study import InputKind, Request, StudyJob, work
@@ -20,7 +20,7 @@ from gastromap.cohort.units import Matcher, MatchRule, Unit
 from gastromap.cohort.workers import run_jobs
 from gastromap.dicom_input import GateSettings
 
-__all__ = ["PreparePlan", "Progress", "StudyReader"]
+__all__ = ["PreparePlan", "Progress", "StudyReader", "seconds_of"]
 
 #: Changes when the image of an unchanged study would.
 _FORMAT = 1
@@ -88,6 +88,7 @@ class StudyReader:
         self.identities = identities
         self.matcher = Matcher(roster.cases, plan.match)
         self.number_read = 0
+        self._records = Records(plan.out)
         self._results: dict[str, Mapping[str, Any]] = {}
         # Workers are as many as the cores already, and each may die of its study alone.
         settings = replace(plan.settings, parse_in_child=False, decode_threads=1)
@@ -107,20 +108,16 @@ class StudyReader:
             "request": self.identities.digest(json.dumps(request)),
         }
 
-    def _path(self, unit: Unit) -> Path:
-        return self.plan.out / "records" / f"{self._study(unit)}.json"
-
     def _kept(self, unit: Unit) -> Mapping[str, Any] | None:
         """Result of an earlier run, if it still holds."""
-        try:
-            record = json.loads(self._path(unit).read_text(encoding="utf-8"))
-            state, result = record["state"], record["result"]
-        except (OSError, ValueError, KeyError, TypeError):
+        record = self._records.load(self._study(unit))
+        if record is None:
             return None
+        state, result = record["state"], record["result"]
         case, _ = self.matcher.find(unit, self._patient_id(unit))
         now = self._state(unit, case)
         # A study refused before its patient was known asks for nothing.
-        if state["study"] != now["study"] or (record["asked"] and state["request"] != now["request"]):
+        if state["study"] != now["study"] or (record.get("asked", True) and state["request"] != now["request"]):
             return None
         if result["status"] == "ready" and not (self.plan.out / result["image"]).is_file():
             return None
@@ -197,19 +194,14 @@ class StudyReader:
             patient = self.identities.patient(case.patient_id)
             uids = {name: str(result.pop(name, "")) for name in ("series_uid", "key_slice_uid")}
             self.identities.add_study(study, folder=unit.name, patient_id=patient_id, patient=patient, **uids)
-            seconds = _seconds(str(result.pop("moment", "")))
+            seconds = seconds_of(str(result.pop("moment", "")))
             result["moment"] = None if seconds is None else self.identities.moment(patient, seconds)
             result["image"] = f"images/{patient}_{study}.nii.gz"
             os.replace(self._target(study), self.plan.out / result["image"])
         else:
             self._target(study).unlink(missing_ok=True)
         self._results[study] = result
-        if result["status"] == "failed":
-            # Memory and time depend on the machine: the next run tries again.
-            self._path(unit).unlink(missing_ok=True)
-            return
-        record = {"state": self._state(unit, case), "asked": asked, "result": result}
-        write_text(self._path(unit), json.dumps(record, indent=1) + "\n")
+        self._records.save(study, {"state": self._state(unit, case), "asked": asked, "result": result})
 
     def records(self, units: tuple[Unit, ...]) -> Iterator[Record]:
         """Yield what was found in each study, after :meth:`read`."""
@@ -226,7 +218,8 @@ class StudyReader:
             )
 
 
-def _seconds(moment: str) -> float | None:
+def seconds_of(moment: str) -> float | None:
+    """Seconds of a date and a time as DICOM writes them; None where there is no date."""
     date, _, time = moment.partition(" ")
     try:
         # Many archives empty the time; the date alone still gives the order of studies of different days.
