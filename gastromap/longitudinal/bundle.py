@@ -1,0 +1,144 @@
+"""The longitudinal bundle on disk: metadata, card, weights, numbers; read without evaluating its configurations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gastromap.errors import ModelError
+from gastromap.longitudinal.constants import LongitudinalConstants
+from gastromap.model_card import ModelCard
+from gastromap.models.longitudinal import LongitudinalNet
+from gastromap.results import ModelIdentity
+
+__all__ = ["LONGITUDINAL_BUNDLE", "LongitudinalBundle", "check_columns"]
+
+LONGITUDINAL_BUNDLE = "gastric_longitudinal_survival"
+
+
+@dataclass(frozen=True)
+class LongitudinalBundle:
+    """The parts of the bundle that a prediction needs."""
+
+    folder: Path
+    metadata: dict[str, Any]
+    card: ModelCard
+    constants: LongitudinalConstants
+
+    @property
+    def models(self) -> Path:
+        """Folder of weights, card and numbers."""
+        return self.folder / "models"
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Model identity for results."""
+        return ModelIdentity(
+            name=str(self.metadata["name"]),
+            version=str(self.metadata["version"]),
+            network=f"LongitudinalNet-{self.constants.preset}",
+            weights_sha256=self.card.weights_sha256,
+            preprocessing=str(self.card.preprocessing.get("name", "")),
+            trained_on=self.card.trained_on,
+            notice=self.card.notice,
+        )
+
+    def load_network(self) -> LongitudinalNet:
+        """Network with the weights, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        ModelError
+            As of :meth:`ModelCard.load_weights`.
+        """
+        network: LongitudinalNet = self.card.load_weights(self.models)
+        return network
+
+    @classmethod
+    def find(cls, models: Path) -> LongitudinalBundle:
+        """Read the bundle below ``models``, or ``models`` itself if it is the bundle.
+
+        Raises
+        ------
+        ModelError
+            ``BUNDLE_MISSING``, or as :meth:`read`.
+        """
+        for folder in (models / LONGITUDINAL_BUNDLE, models):
+            if (folder / "configs" / "metadata.json").is_file():
+                return cls.read(folder)
+        raise ModelError(
+            "BUNDLE_MISSING",
+            where="model",
+            expected=f"a folder with the bundle {LONGITUDINAL_BUNDLE}",
+            got="none",
+            remedy="Name the folder that holds the bundles (-m or HOLOSCAN_MODEL_PATH).",
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> LongitudinalBundle:
+        """Read a bundle folder.
+
+        Raises
+        ------
+        ModelError
+            ``BUNDLE_METADATA``, ``MODEL_CARD``, ``LONGITUDINAL_CONSTANTS``, or ``CALIBRATION_MISMATCH`` if the numbers
+            were fitted with other weights.
+        """
+        metadata = _metadata(folder)
+        card = ModelCard.read(folder / "models")
+        constants = LongitudinalConstants.read(folder / "models")
+        if card.network.get("type") != "LongitudinalNet":
+            raise ModelError(
+                "MODEL_CARD",
+                where="model",
+                expected="a LongitudinalNet",
+                got="another network",
+                remedy=f"Name the bundle {LONGITUDINAL_BUNDLE}.",
+            )
+        if constants.weights_sha256 != card.weights_sha256:
+            raise ModelError(
+                "CALIBRATION_MISMATCH",
+                where="model",
+                expected="numbers fitted with these weights",
+                got="with others",
+                remedy="Publish the weights again (gastromap publish-pairs).",
+            )
+        check_columns(metadata, len(constants.breaks_months) - 1)
+        return cls(folder, metadata, card, constants)
+
+
+def check_columns(metadata: dict[str, Any], intervals: int) -> None:
+    """Refuse metadata that name other outputs than those of a network with so many intervals.
+
+    Raises
+    ------
+    ModelError
+        ``BUNDLE_METADATA``.
+    """
+    named = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
+    if named != 1 + intervals:
+        raise ModelError(
+            "BUNDLE_METADATA",
+            where="model",
+            expected=f"{1 + intervals} outputs under channel_def",
+            got=str(named),
+            remedy="Name the outputs of this network in configs/metadata.json.",
+        )
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        metadata: dict[str, Any] = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
+        str(metadata["name"]), str(metadata["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            "BUNDLE_METADATA",
+            where="model",
+            expected="configs/metadata.json with name, version and channel_def",
+            got=type(error).__name__,
+            remedy="Restore the bundle.",
+        ) from error
+    return metadata

@@ -1,0 +1,205 @@
+"""From a finished training of the longitudinal model to the bundle that the application runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gastromap.errors import UsageError
+from gastromap.longitudinal.bundle import check_columns
+from gastromap.longitudinal.constants import CONSTANTS_NAME, Inputs, LongitudinalConstants
+from gastromap.longitudinal.outcome import outcomes
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.models.longitudinal import LongitudinalNet
+from gastromap.models.longitudinal.constants import CalibrationConstants, LongitudinalCalibration
+from gastromap.training.longitudinal_calibration import fit_constants
+from gastromap.training.pair_datalist import read_pair_datalist, targets_of
+from gastromap.training.pair_metrics import lnm_auc, os_concordance
+from gastromap.training.pair_outputs import EncodedPair, encode_records, judge_pairs
+
+__all__ = ["publish_pairs"]
+
+_log = logging.getLogger(__name__)
+_INPUTS: tuple[Inputs, ...] = ("pair", "baseline_only", "followup_only")
+
+
+def publish_pairs(
+    run: Path,
+    data: Path,
+    bundle: Path,
+    *,
+    command: str,
+    precision: str = "float16",
+    progress: Callable[[str], Callable[[], None]] = lambda _: lambda: None,
+) -> dict[str, dict[str, float]]:
+    """Fit the numbers that belong to a checkpoint and put both into a bundle.
+
+    Calibration is fitted on the validation patients, apart for pairs, first scans alone and second scans alone; the
+    medians that part high from low risk come from the training patients. Everything is fitted with the stored weights.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``model.pt``, ``model.json`` and ``longitudinal.json`` of a training.
+    data : Path
+        Folder with ``datalist.json``.
+    bundle : Path
+        Its ``models/`` receives the three files, all or none.
+    command : str
+        The training command, for the card.
+    precision : {"float16", "float32"}
+        Of the stored weights.
+    progress : callable
+        Gets the name of a split and returns a function that is called after each patient.
+
+    Returns
+    -------
+    dict
+        By inputs: ``lnm_auc`` and ``os_c`` of the validation patients, ``patients``. Slopes do not change them, so
+        they are those of the uncalibrated predictions.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` if the run has no weights or the datalist no patients to fit on.
+    ModelError
+        ``BUNDLE_METADATA`` if the bundle names another number of outputs, and as of card and weights.
+    """
+    card, constants = ModelCard.read(run), LongitudinalConstants.read(run)
+    splits = read_pair_datalist(data)
+    _check(run, splits["training"], splits["validation"])
+    check_columns(
+        json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")), len(constants.breaks_months) - 1
+    )
+    with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
+        staging = Path(scratch)
+        state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+        kind = getattr(torch, precision)
+        torch.save(
+            {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
+            staging / WEIGHTS_NAME,
+        )
+        sha256 = sha256_of(staging / WEIGHTS_NAME)
+        card = card.published(weights_sha256=sha256, training={})
+        network: LongitudinalNet = card.load_weights(staging)
+        encoded = {
+            split: encode_records(splits[split], network, card.volume_profile(), progress=progress(split))
+            for split in ("training", "validation")
+        }
+        constants = replace(
+            constants,
+            calibration=LongitudinalCalibration(
+                **{inputs: _fitted(network, encoded["validation"], inputs, constants) for inputs in _INPUTS}
+            ),
+            weights_sha256=sha256,
+            fitted_on=f"{card.trained_on}, validation patients",
+        )
+        constants = replace(constants, os_risk_median=_medians(network, encoded["training"], constants))
+        metrics: dict[str, dict[str, float]] = {
+            inputs: figures
+            for inputs in _INPUTS
+            if (figures := _figures(network, encoded["validation"], inputs, constants)) is not None
+        }
+        card = card.published(
+            weights_sha256=sha256,
+            training={
+                "command": command,
+                "precision": precision,
+                "data": {split: len(records) for split, records in splits.items()},
+                "metrics": {"validation": metrics},
+            },
+        )
+        card.write(staging)
+        constants.write(staging)
+        _install(staging, bundle / "models")
+    return metrics
+
+
+def _check(run: Path, training: Sequence[Any], validation: Sequence[Any]) -> None:
+    if not (run / WEIGHTS_NAME).is_file() or not training or not validation:
+        raise UsageError(
+            "PUBLISH_INPUT",
+            where="run",
+            expected=f"{WEIGHTS_NAME}, and training and validation patients",
+            got="no weights" if training and validation else "no patients on one of the sides",
+            remedy="Name the checkpoint folder of a training (--ckpt_dir) and its datalist.",
+        )
+
+
+def _shown(
+    network: LongitudinalNet, pairs: Sequence[EncodedPair], inputs: Inputs
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Logits, present and targets of the patients who have these scans; None without any."""
+    found = [pair for pair in pairs if pair.shows(inputs)]
+    if not found:
+        return None
+    logits, present = judge_pairs(network, found, inputs)
+    return logits, present, targets_of([dict(pair.record) for pair in found])
+
+
+def _fitted(
+    network: LongitudinalNet, pairs: Sequence[EncodedPair], inputs: Inputs, constants: LongitudinalConstants
+) -> CalibrationConstants:
+    """Constants of one kind of input; the identity, with a word in the log, where the patients do not allow a fit."""
+    shown = _shown(network, pairs, inputs)
+    if shown is None:
+        _log.warning("%s: no validation patient, left uncalibrated", inputs)
+        return CalibrationConstants()
+    logits, _, target = shown
+    try:
+        fitted = fit_constants(logits, target, constants.breaks_months)
+    except UsageError as error:
+        if error.code != "CALIBRATION_FIT":
+            raise
+        _log.warning("%s: left uncalibrated: %s", inputs, error)
+        return CalibrationConstants()
+    # A falling line would turn the order round: what the validation cannot confirm is not calibrated.
+    if fitted.lnm_slope <= 0:
+        _log.warning("%s: node metastasis left uncalibrated, its slope would be negative", inputs)
+        fitted = replace(fitted, lnm_offset=0.0, lnm_slope=1.0)
+    if fitted.os_slope <= 0:
+        _log.warning("%s: survival left uncalibrated, its slope would be negative", inputs)
+        fitted = replace(fitted, os_offset=0.0, os_slope=1.0)
+    return fitted
+
+
+def _medians(
+    network: LongitudinalNet, pairs: Sequence[EncodedPair], constants: LongitudinalConstants
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for inputs in _INPUTS:
+        shown = _shown(network, pairs, inputs)
+        if shown is not None:
+            logits, present, _ = shown
+            found[inputs] = float(np.median([o.os_risk for o in outcomes(logits, present, constants)]))
+    return found
+
+
+def _figures(
+    network: LongitudinalNet, pairs: Sequence[EncodedPair], inputs: Inputs, constants: LongitudinalConstants
+) -> dict[str, float] | None:
+    shown = _shown(network, pairs, inputs)
+    if shown is None:
+        return None
+    logits, _, target = shown
+    figures = {"lnm_auc": lnm_auc(logits, target), "os_c": os_concordance(logits, target, constants.breaks_months)}
+    # JSON has no NaN: a figure that these patients do not define is left out.
+    return {**{k: v for k, v in figures.items() if np.isfinite(v)}, "patients": len(target)}
+
+
+def _install(staging: Path, models: Path) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS_NAME, CARD_NAME, CONSTANTS_NAME):
+        partial = (models / name).with_suffix(".partial")
+        shutil.copyfile(staging / name, partial)
+        partial.replace(models / name)

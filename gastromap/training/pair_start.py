@@ -1,0 +1,144 @@
+"""How a training of the longitudinal model starts: breaks, first weights, card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gastromap.longitudinal.constants import LongitudinalConstants
+from gastromap.model_card import ModelCard
+from gastromap.models.longitudinal import LongitudinalNet
+from gastromap.preprocessing.volume import VolumeProfile
+from gastromap.training.multitask_loss import MultitaskLoss
+from gastromap.training.resuming import start_from
+from gastromap.training.survival_intervals import PAPER_BREAKS, event_quantile_breaks
+
+__all__ = ["multitask_loss", "start_pair_card", "start_weights", "training_breaks"]
+
+
+def training_breaks(targets: Tensor, wanted: str | Sequence[float] = "quantiles") -> tuple[float, ...]:
+    """Breaks of the survival intervals in months.
+
+    Parameters
+    ----------
+    targets : Tensor, shape (n_patients, 3)
+        Of the training patients: LNM, death, months.
+    wanted : {"quantiles", "paper"} or sequence of float
+        Quantiles of the deaths; the fixed ones of the paper; or these.
+
+    Raises
+    ------
+    UsageError
+        ``SURVIVAL_LABELS``.
+    """
+    if wanted == "paper":
+        return PAPER_BREAKS
+    if isinstance(wanted, str):
+        return event_quantile_breaks(targets[:, 2].numpy(), targets[:, 1].numpy())
+    return tuple(float(value) for value in wanted)
+
+
+def start_weights(
+    network: LongitudinalNet,
+    *,
+    encoder_weights: str | Path | None = None,
+    initial_weights: str | Path | None = None,
+    mask_gain: float = 0.5,
+) -> LongitudinalNet:
+    """First weights of a training.
+
+    Parameters
+    ----------
+    network : LongitudinalNet
+    encoder_weights : path, optional
+        Weights of a segmentation network of the same preset; its encoder is taken.
+    initial_weights : path, optional
+        Weights of another run, for example with the encoder frozen; they take precedence.
+    mask_gain : float
+        What the segmentation has no weights for: the mask channel starts with those of the image times this number,
+        as if a voxel of the tumour were brighter by that share of the window. A frozen encoder would never learn to
+        read a mask that starts at 0; where no mask is given, the channel is constant and the first norm removes it.
+
+    Raises
+    ------
+    ModelError
+        ``ENCODER_WEIGHTS``.
+    """
+    if initial_weights is not None:
+        start_from(network, initial_weights)
+    elif encoder_weights is not None:
+        network.load_shared(torch.load(encoder_weights, map_location="cpu", weights_only=True))
+        if network.mask_channel:
+            entry = next(network.encoder.parameters())
+            with torch.no_grad():
+                entry[:, 1] = mask_gain * entry[:, 0]
+    return network
+
+
+def multitask_loss(
+    network: LongitudinalNet, targets: Tensor, breaks_months: Sequence[float], *, penalty: float = 0.0
+) -> MultitaskLoss:
+    """Loss with the label shares of the training patients.
+
+    Parameters
+    ----------
+    network : LongitudinalNet
+    targets : Tensor, shape (n_patients, 3)
+    breaks_months : sequence of K + 1 numbers
+    penalty : float
+        Of the squared norm of the OS head; 0.1 with the preset ``paper``, which also averages over intervals.
+    """
+    paper = network.preset.style == "paper"
+    loss = MultitaskLoss.for_training(targets, breaks_months, over_intervals="mean" if paper else "sum")
+    if penalty == 0:
+        return loss
+    return MultitaskLoss(
+        breaks_months,
+        lnm_labelled=loss.labelled[0],
+        os_labelled=loss.labelled[1],
+        lnm_pos_weight=loss.lnm_pos_weight,
+        task_weights=loss.task_weights,
+        over_intervals=loss.over_intervals,
+        penalty=penalty,
+        penalised=network.head.hazards.weight,
+    )
+
+
+def start_pair_card(
+    folder: str | Path,
+    *,
+    network: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    breaks_months: Sequence[float],
+    trained_on: str,
+    notice: str,
+    seed: int,
+) -> None:
+    """Write card and breaks when a training starts, so that its checkpoints can be evaluated while it runs.
+
+    Parameters
+    ----------
+    folder : path
+        Of the checkpoints.
+    network : mapping
+        ``type`` and the arguments of :class:`LongitudinalNet`.
+    preprocessing : mapping
+        Values of ``VolumeProfile``; ``patch`` is the crop.
+    breaks_months : sequence of K + 1 numbers
+    trained_on, notice, seed
+        For the card.
+    """
+    ModelCard(
+        network=dict(network),
+        preprocessing=VolumeProfile.from_mapping(preprocessing).to_mapping(),
+        trained_on=trained_on,
+        notice=notice,
+        training={"seed": seed},
+    ).write(Path(folder))
+    LongitudinalConstants(breaks_months=tuple(breaks_months), preset=str(network.get("preset", "default"))).write(
+        Path(folder)
+    )

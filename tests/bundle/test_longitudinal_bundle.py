@@ -1,0 +1,162 @@
+"""The longitudinal bundle: schema, MONAI's checks, and its commands on a tiny cohort with the preset ``tiny``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+import yaml
+from builders.pairs import BUNDLE, REPOSITORY, write_pairs
+from monai.bundle import ConfigWorkflow
+
+from gastromap.longitudinal import LongitudinalConstants
+from gastromap.model_card import ModelCard
+from gastromap.models import SegmentationNet
+
+METADATA = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
+_TINY = {
+    "preset": "tiny",
+    "patch": "[32,32,32]",
+    "spacing_mm": "[4.0,4.0,4.0]",
+    "breaks": "[0,8,16,24,32,40,48,56,64,72,90]",
+    "max_epochs": "2",
+    "batch_size": "2",
+    "accumulate": "2",
+    "num_workers": "1",
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+class TestFormat:
+    def test_the_metadata_follow_the_schema_they_name(self) -> None:
+        schema = json.loads((Path(__file__).parent / "meta_schema_20240725.json").read_text())
+        jsonschema.validate(METADATA, schema)
+        assert METADATA["version"] in METADATA["changelog"]
+
+    def test_its_versions_are_those_of_the_first_bundle(self) -> None:
+        other = json.loads((BUNDLE.parent / "gastric_tstage_classification" / "configs" / "metadata.json").read_text())
+        for key in ("monai_version", "pytorch_version", "numpy_version", "required_packages_version"):
+            assert METADATA[key] == other[key]
+
+    def test_the_zoo_files_are_there_and_small(self) -> None:
+        for path in ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"):
+            assert (BUNDLE / path).is_file()
+        assert max(p.stat().st_size for p in BUNDLE.rglob("*") if p.is_file()) <= 25_000_000
+        for path in (BUNDLE / "configs").glob("*.yaml"):
+            assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+    @pytest.mark.parametrize("overlays", [[], ["frozen.yaml"]])
+    def test_monai_finds_every_property_of_the_training(self, overlays: list[str], pairs: Path, tmp_path: Path) -> None:
+        workflow = ConfigWorkflow(
+            config_file=[str(BUNDLE / "configs" / name) for name in ("train.yaml", *overlays)],
+            meta_file=str(BUNDLE / "configs" / "metadata.json"),
+            workflow_type="train",
+            bundle_root=str(BUNDLE),
+            ckpt_dir=str(tmp_path),
+            dataset_dir=str(pairs),
+            **{key: yaml.safe_load(value) for key, value in _TINY.items()},
+        )
+        workflow.initialize()
+        assert workflow.check_properties() in (None, [])
+
+
+def _run(*arguments: str, processes: int = 1) -> str:
+    launch = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    done = subprocess.run(
+        [sys.executable, *launch, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
+        cwd=BUNDLE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def _overrides(**changes: str) -> list[str]:
+    return [part for key, value in {**_TINY, **changes}.items() for part in (f"--{key}", value)]
+
+
+@pytest.mark.slow
+class TestCommands:
+    """In this order: each needs the files of the one before."""
+
+    @pytest.fixture(scope="class")
+    def runs(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("runs")
+
+    def test_the_upper_half_trains_on_stored_maps_of_a_segmentation_encoder(self, pairs: Path, runs: Path) -> None:
+        torch.manual_seed(1)
+        segmentation = SegmentationNet("tiny").state_dict()
+        torch.save(segmentation, runs / "segmentation.pt")
+        _run(
+            "--config_file", "['configs/train.yaml','configs/frozen.yaml']",
+            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "frozen"), "--draws", "2",
+            "--encoder_weights", str(runs / "segmentation.pt"), "--maps_dir", str(runs / "maps"),
+            *_overrides(accumulate="1"),
+        )  # fmt: skip
+        weights = torch.load(runs / "frozen" / "model.pt", weights_only=True)
+        ModelCard.read(runs / "frozen").build().load_state_dict(weights)
+        assert len(list((runs / "maps").glob("*.pt"))) == 20
+        assert torch.equal(weights["encoder.stem_end.weight"], segmentation["encoder.stem_end.weight"])
+
+    def test_the_whole_network_goes_on_from_there(self, pairs: Path, runs: Path) -> None:
+        _run(
+            "--config_file", "configs/train.yaml",
+            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--baseline_only_epochs", "0",
+            "--initial_weights", str(runs / "frozen" / "model.pt"), *_overrides(),
+        )  # fmt: skip
+        card = ModelCard.read(runs / "whole")
+        assert card.volume_profile().patch == (32, 32, 32)
+        assert card.network["intervals"] == 10
+        assert LongitudinalConstants.read(runs / "whole").breaks_months[-1] == 90
+
+    def test_a_stopped_training_goes_on(self, pairs: Path, runs: Path) -> None:
+        log = _run(
+            "--config_file", "configs/train.yaml",
+            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--resume", "True",
+            *_overrides(max_epochs="3"),
+        )  # fmt: skip
+        assert "Epoch[3] Complete" in log
+        assert "Epoch[2] Complete" not in log
+
+    def test_evaluation_writes_the_figures_of_a_split(self, pairs: Path, runs: Path, tmp_path: Path) -> None:
+        _run(
+            "--config_file", "['configs/train.yaml','configs/evaluate.yaml']", "--num_workers", "1",
+            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--output_dir", str(tmp_path),
+            "--precision", "float32",
+        )  # fmt: skip
+        figures = (tmp_path / "metrics.csv").read_text()
+        assert all(name in figures for name in ("val_score", "val_lnm_auc", "val_os_c"))
+
+    def test_inference_writes_a_row_a_patient(self, pairs: Path, runs: Path, tmp_path: Path) -> None:
+        _run(
+            "--config_file", "configs/inference.yaml",
+            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--output_dir", str(tmp_path),
+        )  # fmt: skip
+        with (tmp_path / "predictions.csv").open() as stream:
+            rows = list(csv.reader(stream))
+        # Probability of node metastasis, risk, S(12) ... S(60).
+        assert [len(row) for row in rows] == [8] * 6
+        assert all(0 < float(row[1]) < 1 for row in rows)
+
+    def test_two_processes_train_together(self, pairs: Path, tmp_path: Path) -> None:
+        configs = ",".join(f"'configs/{name}.yaml'" for name in ("train", "multi_gpu_train", "multi_cpu_train"))
+        _run(
+            "--config_file", f"[{configs}]", "--dataset_dir", str(pairs), "--ckpt_dir", str(tmp_path),
+            *_overrides(max_epochs="1", baseline_only_epochs="0"), processes=2,
+        )  # fmt: skip
+        ModelCard.read(tmp_path).build().load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
