@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,8 +33,12 @@ class Entry:
     patient : str
         Patient data.
     label : int or None
-        Stage index; None where the source has no label or none that is a stage.
+        Stage index, of a pair whether a node has a metastasis; None where the source has none or something else.
     image : Path or None
+    scan : {0, 1, 2}
+        Of a pair: before or after treatment; both scans have one position.
+    followed : bool
+        Whether death and time are known.
     """
 
     side: str
@@ -42,6 +46,13 @@ class Entry:
     patient: str
     label: int | None
     image: Path | None
+    scan: int = 0
+    followed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Side and position, and which scan of a pair."""
+        return f"{self.side} {self.position}" + (f" scan {self.scan}" if self.scan else "")
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def _invalid(got: str) -> NoReturn:
     raise UsageError(
         "DATALIST_INVALID",
         where="datalist",
-        expected="JSON with lists of {image, label, patient_id}",
+        expected="JSON with lists of {image, label, patient_id}, or of pairs {image1, image2, patient_id}",
         got=got,
         remedy="Name a datalist, its folder, or tables with --split.",
     )
@@ -102,10 +113,24 @@ def read_datalist_entries(path: Path) -> tuple[Entry, ...]:
     if not sides:
         _invalid("none")
     return tuple(
-        _entry(side, position, entry, file.parent)
+        scan
         for side, entries in sides.items()
         for position, entry in enumerate(entries, start=1)
+        for scan in _scans(side, position, entry, file.parent)
     )
+
+
+def _scans(side: str, position: int, entry: Any, folder: Path) -> list[Entry]:
+    if not isinstance(entry, Mapping) or "image1" not in entry:
+        return [_entry(side, position, entry, folder)]
+    # In a pair the label of the stage is another key.
+    both = [
+        _entry(side, position, {**entry, "image": entry[key]}, folder) for key in ("image1", "image2") if key in entry
+    ]
+    lnm = entry.get("lnm")
+    label = int(lnm) if lnm in (0, 1) else None
+    followed = "death" in entry and "os_months" in entry
+    return [replace(one, label=label, scan=number, followed=followed) for number, one in enumerate(both, start=1)]
 
 
 def _entry(side: str, position: int, entry: Any, folder: Path) -> Entry:

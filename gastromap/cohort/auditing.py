@@ -26,6 +26,8 @@ __all__ = ["AuditFinding", "AuditReport", "audit_split"]
 
 #: Entries named in a finding.
 _EXAMPLES = 10
+#: A slice correlates with its copy at 0.97 and more, see ``similarity``; two dates of a patient are never that alike.
+_SAME_SCAN = 0.97
 
 
 @dataclass(frozen=True)
@@ -130,21 +132,22 @@ def audit_split(
         known = {entry.patient: entry.label for entry in entries if entry.label is not None}
         findings += [AuditFinding(*problem) for problem in clinical_problems(clinical, known)]
     sides = {
-        side: {"entries": len(mine), "patients": len({entry.patient for entry in mine})}
+        side: {"entries": sum(entry.scan != 2 for entry in mine), "patients": len({entry.patient for entry in mine})}
         for side, mine in by_side.items()
     }
     return AuditReport(sides, compared, tuple(findings), tuple(notes))
 
 
 def _named(entries: Iterable[Entry]) -> tuple[str, ...]:
-    return tuple(f"{entry.side} {entry.position}" for entry, _ in zip(entries, range(_EXAMPLES), strict=False))
+    return tuple(entry.name for entry, _ in zip(entries, range(_EXAMPLES), strict=False))
 
 
 def _labels(entries: Sequence[Entry]) -> list[AuditFinding]:
     findings = []
-    without = [entry for entry in entries if entry.label is None]
+    without = [entry for entry in entries if entry.label is None and not entry.followed and entry.scan != 2]
     if without:
-        findings.append(AuditFinding("LABEL_MISSING", len(without), "entries without a T stage", _named(without)))
+        label = "label" if without[0].scan else "T stage"
+        findings.append(AuditFinding("LABEL_MISSING", len(without), f"entries without a {label}", _named(without)))
     labels: dict[str, set[int]] = defaultdict(set)
     for entry in entries:
         if entry.label is not None:
@@ -152,7 +155,7 @@ def _labels(entries: Sequence[Entry]) -> list[AuditFinding]:
     torn = {patient for patient, found in labels.items() if len(found) > 1}
     if torn:
         examples = [entry for entry in entries if entry.patient in torn]
-        message = "patients whose entries have different stages"
+        message = f"patients whose entries have different {'labels' if examples[0].scan else 'stages'}"
         findings.append(AuditFinding("PATIENT_LABEL_CONFLICT", len(torn), message, _named(examples)))
     return findings
 
@@ -192,6 +195,7 @@ def _images(
     readable = [(entry, found) for entry, found in zip(present, prints, strict=True) if found is not None]
     if readable:
         findings += _duplicates([entry for entry, _ in readable], np.stack([f for _, f in readable]), threshold)
+        findings += _copies(readable)
     return len(readable), findings
 
 
@@ -203,6 +207,20 @@ def _key_slice(path: Path) -> NDArray[np.float32]:
         volume, _ = open_nifti(path)
         return volume[len(volume) // 2]
     return read_png(path, spacing_mm=1.0, window=(50.0, 350.0), most_pixels=8192).hu[0].astype(np.float32)
+
+
+def _copies(readable: Sequence[tuple[Entry, NDArray[np.float32]]]) -> list[AuditFinding]:
+    """Find pairs whose second scan is the first one, written again."""
+    first = {(one.side, one.position): found for one, found in readable if one.scan == 1}
+    copies = [
+        one
+        for one, found in readable
+        if one.scan == 2
+        and (one.side, one.position) in first
+        and float(found @ first[one.side, one.position]) >= _SAME_SCAN
+    ]
+    message = "second scans that are a copy of the first"
+    return [AuditFinding("FOLLOWUP_IS_COPY", len(copies), message, _named(copies))] if copies else []
 
 
 def _duplicates(entries: Sequence[Entry], prints: NDArray[np.float32], threshold: float) -> list[AuditFinding]:
@@ -217,7 +235,11 @@ def _duplicates(entries: Sequence[Entry], prints: NDArray[np.float32], threshold
     kinds = (
         ("NEAR_DUPLICATES_ACROSS", across, "images that another patient on another side has too"),
         ("NEAR_DUPLICATES_WITHIN", ~across, "images that another patient of the same side has too"),
-        ("IMAGE_LABEL_CONFLICT", other, "images that another patient has too, with another stage"),
+        (
+            "IMAGE_LABEL_CONFLICT",
+            other,
+            f"images that another patient has too, with another {'label' if entries[0].scan else 'stage'}",
+        ),
     )
     findings = []
     for code, chosen, message in kinds:

@@ -51,6 +51,10 @@ _RULES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "cea": ("0 to 100,000", _range(0, 1e5)),
     "ca199_u_ml": ("0 to 10,000,000", _range(0, 1e7)),
     "ca19_9": ("0 to 10,000,000", _range(0, 1e7)),
+    "lnm": ("0 or 1", _one_of("0", "1")),
+    "death": ("0 or 1", _one_of("0", "1")),
+    "os_months": ("0 to 600 months", _range(0, 600)),
+    "interval_days": ("above 0", _range(0, 36_525, open_low=True)),
     "node_positive": ("0 or 1", _one_of("0", "1")),
     "positive_nodes": ("0 to 200", _range(0, 200)),
 }
