@@ -66,7 +66,7 @@ class TestChain:
         scanned = compute(
             operators.SeriesSelectorOperator(fragment, settings=settings, series_uid=None, watch=watch), **loaded
         )
-        target = compute(operators.KeySliceOperator(fragment, requested=None, watch=watch), **scanned)
+        target = compute(operators.KeySliceOperator(fragment, requested=None, finder=None, watch=watch), **scanned)
         case = compute(operators.PreprocessingOperator(fragment, stager=stager, watch=watch), **target)
         staged = compute(operators.TStageOperator(fragment, stager=stager, watch=watch), **case)
         explained = compute(operators.GradCamOperator(fragment, stager=stager, watch=watch), **staged)
