@@ -27,26 +27,50 @@ class PathFinder:
     -----
     Paths may have slashes of either kind, a drive, a network name, quotes; they may lack ``.nii.gz``, or differ from
     the name on disk in width, letter case and composition of letters. Of a path of another machine, the longest end
-    that exists below a root counts.
+    that exists below a root counts; but not one that is shorter than the ends of its neighbours: where
+    ``D:/data/P1/ct.nii`` is ``P1/ct.nii``, ``D:/data/P2/ct.nii`` is no ``ct.nii`` without a folder.
     """
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = tuple(roots)
         self._listed: dict[Path, dict[str, list[str]]] = {}
 
-    def find(self, cell: str) -> Path | None:
-        """Find a file or folder; None where there is none, or several that could be meant."""
+    def find_all(self, cells: Iterable[str]) -> dict[str, Path | None]:
+        """Find files or folders; None where there is none, or several that could be meant.
+
+        Parameters
+        ----------
+        cells : iterable of str
+
+        Returns
+        -------
+        found : dict
+            Cell to path.
+        """
+        found = {cell: self._find(cell) for cell in cells}
+        dropped = {start for _, start in found.values() if start}
+        # Folded like names, a beginning of another one says where the data lay on the other machine.
+        too_short = {start for start in dropped if any(start[:k] in dropped for k in range(1, len(start)))}
+        return {cell: None if start in too_short else path for cell, (path, start) in found.items()}
+
+    def _find(self, cell: str) -> tuple[Path | None, tuple[str, ...]]:
+        """Path, and the beginning of the cell that was left out for it."""
         text = cell.strip().strip("\"'").strip()
         absolute = Path(text).expanduser()
         if absolute.is_absolute() and absolute.exists():
-            return absolute
+            return absolute, ()
+        foreign = re.match(r"[A-Za-z]:|[\\/~]", text) is not None
         parts = [part for part in re.split(r"[\\/]+", re.sub(r"^[A-Za-z]:", "", text)) if part not in ("", ".")]
         for start in range(len(parts)):
+            left_out = tuple(map(_key, parts[:start]))
             for root in self._roots:
+                # A relative path may begin with the name of the folder itself.
+                if start and not foreign and left_out != tuple(map(_key, root.resolve().parts[-start:])):
+                    continue
                 found = self._below(root, parts[start:])
                 if found is not None:
-                    return found
-        return None
+                    return found, left_out if foreign else ()
+        return None, ()
 
     def _below(self, root: Path, parts: Sequence[str]) -> Path | None:
         path = root

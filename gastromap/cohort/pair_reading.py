@@ -101,11 +101,12 @@ class PairReader:
             Those whose files are all there and nobody else's.
         findings : list of Finding
         """
+        found = self._finder.find_all(cell for case in cases for cell in case.files.values())
         findings: list[Finding] = []
         complete = []
         for case in cases:
             patient = self.identities.patient(case.patient_id)
-            paths = {key: self._finder.find(cell) for key, cell in case.files.items()}
+            paths = {key: found[cell] for key, cell in case.files.items()}
             absent = [key for key, path in paths.items() if path is None]
             self._paths[patient] = {key: path for key, path in paths.items() if path is not None}
             if absent:
@@ -139,7 +140,7 @@ class PairReader:
 
     def unnamed(self, cells: Iterable[str]) -> list[Finding]:
         """Images that none of these cells names; their names go to the file of identities."""
-        named = [path for path in map(self._finder.find, cells) if path is not None]
+        named = [path for path in self._finder.find_all(cells).values() if path is not None]
         if self.plan.images is not None:
             roots = [self.plan.images]
         else:

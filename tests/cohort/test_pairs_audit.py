@@ -22,7 +22,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, visits in enumerate(iter_longitudinal(3, seed=4), start=1):
         for date, scan in ((1, visits.baseline()), (2, visits.followup())):
             write_cube(
-                render_cube(scan, pixel_mm=2.0, step_mm=8.0), folder / f"{number}_{date}.nii.gz", folder / "m.nii.gz"
+                render_cube(scan, pixel_mm=2.0, step_mm=24.0), folder / f"{number}_{date}.nii.gz", folder / "m.nii.gz"
             )
     return folder
 

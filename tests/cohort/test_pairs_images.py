@@ -11,6 +11,7 @@ import pytest
 
 from cohort.pair_builder import AFFINE, SHAPE, ball, save, voxels
 from gastromap.cohort.pair_images import MaskRule, PairScan, nifti_scan
+from gastromap.cohort.pair_paths import PathFinder
 from gastromap.errors import Refusal
 from gastromap.nifti import LPS_TO_RAS
 
@@ -159,11 +160,29 @@ class TestMaskGrids:
 
 
 class TestPaths:
-    def test_of_two_names_that_fold_alike_the_exact_one_counts(self, tmp_path: Path) -> None:
-        from gastromap.cohort.pair_paths import PathFinder
+    def find(self, folder: Path, *cells: str) -> list[str | None]:
+        found = PathFinder([folder]).find_all(cells).values()
+        return [None if path is None else path.relative_to(folder).as_posix() for path in found]
 
+    def test_of_two_names_that_fold_alike_the_exact_one_counts(self, tmp_path: Path) -> None:
         for name in ("Ab.nii.gz", "aB.nii.gz"):
             (tmp_path / name).touch()
-        finder = PathFinder([tmp_path])
-        assert finder.find("aB") == tmp_path / "aB.nii.gz"
-        assert finder.find("AB") is None
+        assert self.find(tmp_path, "aB", "AB") == ["aB.nii.gz", None]
+
+    def test_paths_of_another_machine_keep_their_longest_end(self, tmp_path: Path) -> None:
+        for name in ("P1/ct.nii.gz", "P3/ct.nii.gz"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).touch()
+        cells = ("D:\\data\\P1\\ct.nii.gz", "/mnt/p3/ct.nii.gz", "P3/ct")
+        assert self.find(tmp_path, *cells) == ["P1/ct.nii.gz", "P3/ct.nii.gz", "P3/ct.nii.gz"]
+
+    def test_a_missing_folder_is_not_replaced_by_a_file_above_it(self, tmp_path: Path) -> None:
+        (tmp_path / "P1").mkdir()
+        for name in ("P1/ct.nii.gz", "ct.nii.gz"):
+            (tmp_path / name).touch()
+        cells = ("D:/data/P1/ct.nii.gz", "D:/data/P2/ct.nii.gz", "P2/ct.nii.gz")
+        assert self.find(tmp_path, *cells) == ["P1/ct.nii.gz", None, None]
+
+    def test_a_relative_path_may_begin_with_the_folder_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "ct.nii.gz").touch()
+        assert self.find(tmp_path, f"{tmp_path.name}/ct.nii.gz", "other/ct.nii.gz") == ["ct.nii.gz", None]
