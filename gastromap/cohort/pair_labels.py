@@ -119,6 +119,10 @@ def read_death(cell: str, *, words: Words = NO_WORDS) -> Reading:
     text = _folded(named or identifier(cell))
     if not text or (is_empty(text) and text != "无"):
         return Reading()
+    # cBioPortal writes 1:DECEASED.
+    code, _, meaning = text.partition(":")
+    if code in ("0", "1") and LABEL_WORDS["death"].get(meaning.strip(), int(code)) == int(code):
+        text = code
     if text in LABEL_WORDS["death"]:
         return Reading(LABEL_WORDS["death"][text])
     return _problem("LABEL_UNREADABLE", "neither 0 or 1, true or false, nor a known word for alive or dead")

@@ -62,12 +62,15 @@ class TestDeath:
             ("存活", 0),
             ("censored", 0),
             ("无", 0),
+            ("1:DECEASED", 1),
+            ("0:LIVING", 0),
         ],
     )
     def test_words_for_dead_and_alive(self, cell: str, value: int) -> None:
         assert read_death(cell).value == value
 
     def test_a_lost_patient_is_not_guessed_but_may_be_named(self) -> None:
+        assert read_death("1:alive").problem == "LABEL_UNREADABLE"
         assert read_death("失访").problem == "LABEL_UNREADABLE"
         assert read_death("失访", words=parse_words(["death:失访=0"])).value == 0
 
