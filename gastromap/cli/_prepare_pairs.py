@@ -18,7 +18,8 @@ __all__ = ["add_options", "given_options", "run"]
 _NOTHING_USABLE = 3
 #: Option to key of the column map.
 _COLUMN_OPTIONS = {
-    "image1": "scan before treatment: NIfTI file, or folder of a DICOM study",
+    "image1": "scan before treatment: NIfTI file, or folder of a DICOM study; instead of a column, the name of the "
+    "files with {} for the patient, such as {}/before.nii.gz (also masks and image2)",
     "mask1": "its tumour mask: NIfTI on its grid, or DICOM SEG",
     "image2": "scan after treatment; empty where there is none",
     "mask2": "its tumour mask",
@@ -116,18 +117,13 @@ def run(arguments: argparse.Namespace, *, out: Path, identities: Path, split: Sp
         "patient_id": arguments.patient, "cohort": arguments.centre, "split": arguments.split_column,
         **{name: getattr(arguments, name) for name in _COLUMN_OPTIONS if name != "split_column"},
     }  # fmt: skip
-    words = [
-        f"{variable}:{cell}={level}"
-        for variable, cells in (file.get("words") or {}).items()
-        for cell, level in cells.items()
-    ]
     columns = resolve_columns(
         table,
         {**file.get("columns", {}), **{key: name for key, name in named.items() if name}},
         os_unit=arguments.os_unit or file.get("os_unit"),
         clinical=(*file.get("clinical", ()), *map(parse_clinical, arguments.clinical)),
         missing=(*file.get("missing_values", ()), *map(plain, arguments.missing)),
-        words=parse_words([*words, *arguments.word]),
+        words=parse_words([*file.get("words", ()), *arguments.word]),
     )
     label = file.get("mask_label") if arguments.mask_label is None else arguments.mask_label
     plan = PairPlan(

@@ -18,6 +18,7 @@ __all__ = [
     "PairColumns",
     "TimeUnit",
     "VariableType",
+    "is_pattern",
     "parse_clinical",
     "read_column_file",
     "resolve_columns",
@@ -61,6 +62,7 @@ _FILE_KEYS: Final = frozenset(
         "words",
     )
 )
+_WITH_PATTERN: Final = frozenset(("image1", "mask1", "image2", "mask2"))
 _CLINICAL_KEYS: Final = frozenset(("column", "type", "levels", "missing", "words"))
 _UNITS: Final[Mapping[TimeUnit, str]] = {
     "months": r"(?<![a-z])(?:months?|mo|monate?|mois)(?![a-z])|月",
@@ -100,7 +102,9 @@ class PairColumns:
 
     Attributes
     ----------
-    patient_id, image1, mask1, image2, mask2, date1, date2, lnm, death, os_time, cohort, split, fold : str or None
+    patient_id, date1, date2, lnm, death, os_time, cohort, split, fold : str or None
+    image1, mask1, image2, mask2 : str or None
+        A column, or the name of the files with ``{}`` for the patient; then a scan or mask that is not there is none.
     study : str or None
         Instead of images: folder with the DICOM studies of both dates.
     series1, series2 : str or None
@@ -142,7 +146,8 @@ class PairColumns:
     def named(self) -> tuple[str, ...]:
         """Columns that are read, beside that of the patient."""
         names = [getattr(self, key) for key in COLUMN_KEYS if key != "patient_id"]
-        return tuple(name for name in (*names, *(one.column for one in self.clinical)) if name is not None)
+        found = (name for name in (*names, *(one.column for one in self.clinical)) if name is not None)
+        return tuple(name for name in found if not is_pattern(name))
 
 
 def _invalid(where: str, expected: str, got: str) -> NoReturn:
@@ -162,7 +167,7 @@ def read_column_file(path: Path) -> dict[str, Any]:
     -------
     content : dict
         Keys as in the file; ``table`` and ``images`` as Path, ``columns`` without those that are null, ``clinical`` as
-        tuple of :class:`ClinicalColumn`, ``missing_values`` as tuple of text.
+        tuple of :class:`ClinicalColumn`, ``missing_values`` as tuple of text, ``words`` as of ``--word``.
 
     Raises
     ------
@@ -189,6 +194,11 @@ def read_column_file(path: Path) -> dict[str, Any]:
     for key, kind in (("mask_label", int), ("header_row", int), ("sheet", str)):
         if not isinstance(found.get(key), kind | None) or isinstance(found.get(key), bool):
             _invalid(key, {int: "a whole number", str: "text"}[kind], "something else")
+    found["words"] = tuple(
+        f"{variable}:{cell}={level}"
+        for variable, cells in _any(found.get("words") or {}, "words").items()
+        for cell, level in _quoted(_any(cells, "words"), "words").items()
+    )
     for key in ("table", "images"):
         if found.get(key) is not None:
             found[key] = path.parent / Path(str(found[key])).expanduser()
@@ -199,6 +209,13 @@ def _any(value: object, where: str = "clinical") -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         _invalid(where, "names with values", type(value).__name__)
     return value
+
+
+def _quoted(cells: Mapping[Any, Any], where: str) -> Mapping[Any, Any]:
+    """Refuse what YAML has taken for true or false: whether it was yes, on or true is lost."""
+    if any(isinstance(one, bool) for pair in cells.items() for one in pair):
+        _invalid(where, "words in quotes", "yes, no, on, off, true or false without them")
+    return cells
 
 
 def _mapping(value: object, where: str, known: Collection[str]) -> Mapping[str, Any]:
@@ -216,6 +233,7 @@ def _clinical(name: object, value: object) -> ClinicalColumn:
     levels, missing = fields.get("levels") or [], fields.get("missing") or []
     if not isinstance(levels, list) or not isinstance(missing, list) or not fields.get("column"):
         _invalid(where, "column, type, and lists under levels and missing", "something else")
+    _quoted(dict.fromkeys([*levels, *missing]), where)
     return _checked(
         ClinicalColumn(
             name=str(name),
@@ -223,7 +241,9 @@ def _clinical(name: object, value: object) -> ClinicalColumn:
             type=fields.get("type", "numeric"),
             levels=tuple(level if isinstance(level, int) else plain(level) for level in levels),
             missing=tuple(plain(cell) for cell in missing),
-            words={plain(cell): level for cell, level in _any(fields.get("words") or {}, where).items()},
+            words={
+                plain(cell): level for cell, level in _quoted(_any(fields.get("words") or {}, where), where).items()
+            },
         )
     )
 
@@ -286,7 +306,8 @@ def resolve_columns(
         ``TABLE_COLUMN``, ``TIME_UNIT``, ``COLUMNS_INVALID``.
     """
     found = {
-        key: table.column(named[key]) if key in named else table.usual(usual) for key, usual in COLUMN_KEYS.items()
+        key: _named(table, key, named[key]) if key in named else table.usual(usual)
+        for key, usual in COLUMN_KEYS.items()
     }
     if found["patient_id"] is None:
         _invalid("--patient", "a column of patients", f"none of the usual names among {', '.join(table.columns)}")
@@ -311,6 +332,15 @@ def resolve_columns(
     if twice & labels:
         _invalid("columns", "another column for each thing", f"{sorted(twice & labels)[0]} twice")
     return columns
+
+
+def _named(table: Table, key: str, name: str) -> str:
+    return plain(name) if key in _WITH_PATTERN and is_pattern(name) else table.column(name)
+
+
+def is_pattern(name: str | None) -> bool:
+    """Whether it is not a column but the name of files, with ``{}`` for the patient."""
+    return name is not None and "{}" in name
 
 
 def _unit(column: str | None, given: TimeUnit | None) -> TimeUnit | None:

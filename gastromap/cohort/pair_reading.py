@@ -11,7 +11,7 @@ from typing import Any
 
 from gastromap.cohort.findings import Finding
 from gastromap.cohort.identities import Identities
-from gastromap.cohort.pair_columns import PairColumns
+from gastromap.cohort.pair_columns import PairColumns, is_pattern
 from gastromap.cohort.pair_images import MaskRule
 from gastromap.cohort.pair_paths import PathFinder, state_of, unnamed_entries
 from gastromap.cohort.pair_roster import PairCase
@@ -107,7 +107,8 @@ class PairReader:
         for case in cases:
             patient = self.identities.patient(case.patient_id)
             paths = {key: found[cell] for key, cell in case.files.items()}
-            absent = [key for key, path in paths.items() if path is None]
+            # Names that are made for all patients say nothing about who has a second scan or a mask.
+            absent = [key for key, path in paths.items() if path is None and not (key != "image1" and self._made(key))]
             self._paths[patient] = {key: path for key, path in paths.items() if path is not None}
             if absent:
                 column = getattr(self.plan.columns, absent[0]) or ""
@@ -117,6 +118,9 @@ class PairReader:
                 complete.append(case)
         shared = self._shared(complete, findings)
         return [case for case in complete if case.patient_id not in shared], findings
+
+    def _made(self, key: str) -> bool:
+        return is_pattern(getattr(self.plan.columns, key))
 
     def _shared(self, cases: Sequence[PairCase], findings: list[Finding]) -> set[str]:
         """Patients who name the file of another one, or one file twice."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from gastromap.cohort.findings import Finding
 from gastromap.cohort.labels import Reading
-from gastromap.cohort.pair_columns import PairColumns
+from gastromap.cohort.pair_columns import PairColumns, is_pattern
 from gastromap.cohort.pair_labels import (
     check_binary_codes,
     read_centre,
@@ -276,10 +276,14 @@ class _PairReader(RowReader):
         if columns.study is not None or columns.image1 is None:
             # Without any column the folder of a patient has his name.
             cell = patient if columns.study is None else self._text(row, columns.study)
-            found = {"study": cell, **{key: self._text(row, getattr(columns, key)) for key in ("mask1", "mask2")}}
+            masks = {key: self._named(patient, row, getattr(columns, key)) for key in ("mask1", "mask2")}
+            found = {"study": cell, **masks}
         else:
-            found = {key: self._text(row, getattr(columns, key)) for key in FILES}
+            found = {key: self._named(patient, row, getattr(columns, key)) for key in FILES}
         return {key: text for key, text in found.items() if text}
+
+    def _named(self, patient: str, row: Row, column: str | None) -> str:
+        return str(column).replace("{}", patient) if is_pattern(column) else self._text(row, column)
 
     def _files(self, patient: str, row: Row) -> dict[str, str]:
         columns, found = self.columns, self.files(patient, row)

@@ -77,12 +77,23 @@ class TestColumnFile:
     @pytest.mark.parametrize(
         "text",
         ["columns: {imagel: a}", "os_unit: weeks", "clinical: {a: {column: A, type: text}}", "colums: {}", "- a",
-         "a: [", "clinical: {a: {column: A, type: ordinal}}", "mask_label: tumour"],
+         "a: [", "clinical: {a: {column: A, type: ordinal}}", "mask_label: tumour", "words: {death: {yes: 1}}",
+         "words: [a]",
+         "clinical: {a: {column: A, type: categorical, levels: [yes, no]}}"],
     )  # fmt: skip
     def test_a_slip_in_it_is_refused(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "map.yaml").write_text(text)
         with pytest.raises(UsageError, match="COLUMNS_INVALID"):
             read_column_file(tmp_path / "map.yaml")
+
+
+def test_the_map_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cohort.md").read_text(encoding="utf-8")
+    (tmp_path / "map.yaml").write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    found = read_column_file(tmp_path / "map.yaml")
+    assert found["columns"]["os_time"] == "总生存时间"
+    assert [one.type for one in found["clinical"]] == ["numeric", "ordinal", "categorical"]
+    assert found["words"] == ("death:失访=0", "split:外院=test")
 
 
 def test_a_clinical_variable_in_one_argument() -> None:

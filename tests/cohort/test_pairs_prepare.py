@@ -214,6 +214,22 @@ class TestFiles:
         assert not {"image2", "mask2"} & set(cohort.patients["GC002"])
         assert cohort.findings == [("NO_FOLLOWUP", "kept", "3", "")]
 
+    def test_names_of_files_may_follow_a_pattern(self, cohort: Cohort) -> None:
+        for number in (1, 2, 3):
+            (cohort.crops / f"P{number:03d}").rename(cohort.crops / f"GC{number:03d}")
+        (cohort.crops / "GC002" / "seg1.nii.gz").unlink()
+        (cohort.crops / "GC003" / "ct2.nii.gz").unlink()
+        (cohort.crops / "GC003" / "seg2.nii.gz").unlink()
+        names = {"image1": "{}/ct1.nii.gz", "mask1": "{}/seg1", "image2": "{}/ct2.nii.gz", "mask2": "{}/seg2"}
+        cohort.prepare(*(text for key, name in names.items() for text in (f"--{key}", name)))
+        found = {name: {"image1", "mask1", "image2", "mask2"} & set(entry) for name, entry in cohort.patients.items()}
+        assert found == {
+            "GC001": {"image1", "mask1", "image2", "mask2"},
+            "GC002": {"image1", "image2", "mask2"},
+            "GC003": {"image1", "mask1"},
+        }
+        assert cohort.findings == [("NO_FOLLOWUP", "kept", "4", "")]
+
     def test_a_file_that_is_named_and_absent_is_an_error(self, cohort: Cohort) -> None:
         (cohort.crops / "P002" / "ct2.nii.gz").unlink()
         cohort.prepare()
