@@ -19,7 +19,7 @@ from gastromap.training.multitask_loss import LABELS
 __all__ = ["read_pair_datalist", "targets_of"]
 
 _FILES = ("image1", "mask1", "image2", "mask2")
-_REMEDY = "Write it with gastromap synth --longitudinal --format nifti or gastromap prepare, or after that pattern."
+_REMEDY = "Write it with gastromap synth --longitudinal --format nifti or gastromap prepare --pairs."
 
 
 def read_pair_datalist(dataset_dir: str | Path, *, name: str = "datalist.json") -> dict[str, list[dict[str, Any]]]:

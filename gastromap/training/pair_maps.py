@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from gastromap.models.longitudinal import LongitudinalNet
+from gastromap.training.caching import _code as preprocessing_code
 
 __all__ = ["MapDataset", "MapJudge", "encode"]
 
@@ -72,7 +73,7 @@ class MapDataset(Dataset[dict[str, Any]]):
     cache_dir : path, optional
         Folder in which the maps are kept, a file a patient (0.3 MB a view in ``default``), so that a second training
         starts at once and a stopped one goes on. An entry is found by record, size and time of its files, weights of
-        the encoder and parameters of the transforms.
+        the encoder, parameters and source of the preprocessing.
     precision : {"float32", "bfloat16"}
     seed : int
         Of the views.
@@ -99,7 +100,12 @@ class MapDataset(Dataset[dict[str, Any]]):
         network.eval()
         if isinstance(finish, Randomizable):
             finish.set_random_state(seed=seed)
-        views_of = {"views": pickle_hashing([*prepare.transforms, finish]), "draws": draws, "seed": seed}
+        views_of = {
+            "code": preprocessing_code(),
+            "views": pickle_hashing([*prepare.transforms, finish]),
+            "draws": draws,
+            "seed": seed,
+        }
         base = _digest({"encoder": _encoder_hash(network), "precision": precision, **views_of})
         self._maps: list[Tensor] = []
         for number, record in enumerate(self.data):

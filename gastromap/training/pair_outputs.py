@@ -131,24 +131,23 @@ def prediction_table(
     rows = []
     for pair, outcome, shown in zip(pairs, outcomes(logits, present, constants), present.tolist(), strict=True):
         lnm, death, months = pair.record["label"]
-        rows.append(
-            {
-                "patient_id": pair.record["patient_id"],
-                "cohort": pair.record["cohort"],
-                "lnm": _whole(lnm),
-                "lnm_probability": outcome.lnm_probability,
-                "death": _whole(death),
-                # float32 labels would turn 51.8 into 51.79999923706055.
-                "os_months": "" if math.isnan(months) else round(months, 4),
-                "os_risk": outcome.os_risk,
-                "rmst_months": outcome.rmst_months,
-                "risk_group": outcome.risk_group or "",
-                **{f"s{month}": value for month, value in outcome.survival.items()},
-                "inputs": outcome.inputs,
-                **{f"mask{n}": int(shown[n - 1] and f"mask{n}" in pair.record) for n in (1, 2)},
-                **pair.record["clinical"],
-            }
-        )
+        clinical = pair.record["clinical"]
+        row = {
+            "patient_id": pair.record["patient_id"],
+            "cohort": pair.record["cohort"],
+            "lnm": _whole(lnm),
+            "lnm_probability": outcome.lnm_probability,
+            "death": _whole(death),
+            # float32 labels would turn 51.8 into 51.79999923706055.
+            "os_months": "" if math.isnan(months) else round(months, 4),
+            "os_risk": outcome.os_risk,
+            "rmst_months": outcome.rmst_months,
+            "risk_group": outcome.risk_group or "",
+            **{f"s{month}": value for month, value in outcome.survival.items()},
+            "inputs": outcome.inputs,
+            **{f"mask{n}": int(shown[n - 1] and f"mask{n}" in pair.record) for n in (1, 2)},
+        }
+        rows.append(row | {name: value for name, value in clinical.items() if name not in row})
     return rows
 
 

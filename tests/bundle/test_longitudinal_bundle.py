@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -36,7 +37,8 @@ _TINY = {
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("pairs"))
+    # An odd number, so that two processes do not validate equally many.
+    return write_pairs(tmp_path_factory.mktemp("pairs"), validation=7)
 
 
 class TestFormat:
@@ -57,19 +59,24 @@ class TestFormat:
         for path in (BUNDLE / "configs").glob("*.yaml"):
             assert isinstance(yaml.safe_load(path.read_text()), dict)
 
-    @pytest.mark.parametrize("overlays", [[], ["frozen.yaml"]])
+    @pytest.mark.parametrize("overlays", [[], ["frozen"]])
     def test_monai_finds_every_property_of_the_training(self, overlays: list[str], pairs: Path, tmp_path: Path) -> None:
-        workflow = ConfigWorkflow(
-            config_file=[str(BUNDLE / "configs" / name) for name in ("train.yaml", *overlays)],
-            meta_file=str(BUNDLE / "configs" / "metadata.json"),
-            workflow_type="train",
-            bundle_root=str(BUNDLE),
-            ckpt_dir=str(tmp_path),
-            dataset_dir=str(pairs),
-            **{key: yaml.safe_load(value) for key, value in _TINY.items()},
-        )
+        options = {key: yaml.safe_load(value) for key, value in _TINY.items()}
+        workflow = _workflow("train", *overlays, dataset_dir=pairs, ckpt_dir=tmp_path, **options)
         workflow.initialize()
         assert workflow.check_properties() in (None, [])
+
+
+def _workflow(*configs: str, kind: str = "train", **overrides: Any) -> ConfigWorkflow:
+    texts = {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()}
+    return ConfigWorkflow(
+        config_file=[str(BUNDLE / "configs" / f"{name}.yaml") for name in configs],
+        meta_file=str(BUNDLE / "configs" / "metadata.json"),
+        logging_file=str(BUNDLE / "configs" / "logging.conf"),
+        workflow_type=kind,
+        bundle_root=str(BUNDLE),
+        **texts,
+    )
 
 
 def _run(*arguments: str, processes: int = 1) -> str:
@@ -110,12 +117,14 @@ class TestCommands:
         )  # fmt: skip
         weights = torch.load(runs / "frozen" / "model.pt", weights_only=True)
         ModelCard.read(runs / "frozen").build().load_state_dict(weights)
-        assert len(list((runs / "maps").glob("*.pt"))) == 20
+        assert len(list((runs / "maps").glob("*.pt"))) == 19
         assert torch.equal(weights["encoder.stem_end.weight"], segmentation["encoder.stem_end.weight"])
 
-    def test_the_whole_network_goes_on_from_there(self, pairs: Path, runs: Path) -> None:
+    def test_the_whole_network_goes_on_from_there_with_tensorboard(
+        self, pairs: Path, runs: Path, tmp_path: Path
+    ) -> None:
         _run(
-            "--config_file", "configs/train.yaml",
+            "--config_file", "['configs/train.yaml','configs/tensorboard.yaml']", "--output_dir", str(tmp_path),
             "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--baseline_only_epochs", "0",
             "--initial_weights", str(runs / "frozen" / "model.pt"), *_overrides(),
         )  # fmt: skip
@@ -123,6 +132,7 @@ class TestCommands:
         assert card.volume_profile().patch == (32, 32, 32)
         assert card.network["intervals"] == 10
         assert LongitudinalConstants.read(runs / "whole").breaks_months[-1] == 90
+        assert list((tmp_path / "tensorboard").glob("events.*"))
 
     def test_a_stopped_training_goes_on(self, pairs: Path, runs: Path) -> None:
         log = _run(
@@ -134,19 +144,21 @@ class TestCommands:
         assert "Epoch[2] Complete" not in log
 
     def test_evaluation_writes_the_figures_of_a_split(self, pairs: Path, runs: Path, tmp_path: Path) -> None:
-        _run(
-            "--config_file", "['configs/train.yaml','configs/evaluate.yaml']", "--num_workers", "1",
-            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--output_dir", str(tmp_path),
-            "--precision", "float32",
-        )  # fmt: skip
+        evaluation = _workflow(
+            "train", "evaluate", dataset_dir=pairs, ckpt_dir=runs / "whole", output_dir=tmp_path, precision="float32"
+        )
+        evaluation.initialize()
+        evaluation.run()
         figures = (tmp_path / "metrics.csv").read_text()
         assert all(name in figures for name in ("val_score", "val_lnm_auc", "val_os_c"))
 
     def test_inference_writes_a_row_a_patient(self, pairs: Path, runs: Path, tmp_path: Path) -> None:
-        _run(
-            "--config_file", "configs/inference.yaml",
-            "--dataset_dir", str(pairs), "--ckpt_dir", str(runs / "whole"), "--output_dir", str(tmp_path),
-        )  # fmt: skip
+        inference = _workflow(
+            "inference", kind="inference", dataset_dir=pairs, ckpt_dir=runs / "whole", output_dir=tmp_path
+        )
+        inference.initialize()
+        assert inference.check_properties() in (None, [])
+        inference.run()
         with (tmp_path / "predictions.csv").open() as stream:
             rows = list(csv.reader(stream))
         # Probability of node metastasis, risk, S(12) ... S(60).

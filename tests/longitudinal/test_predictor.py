@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.pairs import BREAKS, BUNDLE, PATCH, SPACING, ball, make_longitudinal_bundle, write_pairs
+from builders.pairs import BREAKS, BUNDLE, PATCH, REPOSITORY, SPACING, ball, make_longitudinal_bundle, write_pairs
 
 from gastromap.cli import main
 from gastromap.errors import ModelError, UsageError
@@ -26,7 +28,7 @@ from gastromap.model_card import ModelCard
 from gastromap.models import LongitudinalNet
 from gastromap.models.longitudinal.constants import CalibrationConstants, LongitudinalCalibration
 from gastromap.training.pair_datalist import read_pair_datalist
-from gastromap.training.pair_outputs import encode_records, judge_pairs, shuffled_followup
+from gastromap.training.pair_outputs import encode_records, judge_pairs, prediction_table, shuffled_followup
 
 _AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
 
@@ -44,6 +46,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def predictor(models: Path) -> LongitudinalPredictor:
     return LongitudinalPredictor.load(models)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("pairs"), training=10, validation=8, test=6)
 
 
 class TestPrediction:
@@ -100,6 +107,30 @@ class TestPrediction:
         with pytest.raises(UsageError, match="NO_SCAN"):
             predictor(first, explain=True).maps.on_source(ones, 1, first.affine_lps, (36, 36, 36))  # type: ignore[union-attr]
 
+    def test_it_is_that_of_the_table_for_the_same_files(self, predictor: LongitudinalPredictor, pairs: Path) -> None:
+        import nibabel
+
+        record = read_pair_datalist(pairs)["test"][0]
+        scans = []
+        for number in (1, 2):
+            image, mask = (nibabel.load(record[f"{kind}{number}"]) for kind in ("image", "mask"))
+            affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+            scans.append(CtScan(np.asarray(image.dataobj).T, affine, np.asarray(mask.dataobj).T))
+        encoded = encode_records([record], predictor.network, predictor.profile)
+        logits, present = judge_pairs(predictor.network, encoded, "pair")
+        (row,) = prediction_table(encoded, logits, present, predictor.bundle.constants)
+        outcome = predictor(*scans).outcome
+        assert outcome.lnm_probability == pytest.approx(row["lnm_probability"], abs=1e-6)
+        assert outcome.os_risk == pytest.approx(row["os_risk"], abs=1e-4)
+
+    def test_it_needs_neither_the_training_nor_what_is_under_the_gpl(self) -> None:
+        code = (
+            "import sys, gastromap.longitudinal; "
+            "print([m for m in sys.modules if m.startswith(('gastromap.training', 'sksurv'))])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        assert done.stdout.strip().splitlines()[-1] == "[]"
+
 
 class TestConstants:
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
@@ -154,11 +185,6 @@ class TestConstants:
     def test_a_folder_without_bundle_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="BUNDLE_MISSING"):
             LongitudinalPredictor.load(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("pairs"), training=10, validation=8, test=6)
 
 
 class TestShuffling:
