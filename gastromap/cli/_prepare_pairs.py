@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace, *, out: Path, identities: Path, split: Sp
     """
     from gastromap.cli._prepare_print import with_bar
     from gastromap.cohort.labels import parse_words
-    from gastromap.cohort.pair_columns import parse_clinical, read_column_file, resolve_columns
+    from gastromap.cohort.pair_column_file import read_column_file
+    from gastromap.cohort.pair_columns import parse_clinical, resolve_columns
     from gastromap.cohort.pair_images import MaskRule
     from gastromap.cohort.pair_pipeline import PairPlan, prepare_pairs
     from gastromap.cohort.spreadsheet import plain, read_table

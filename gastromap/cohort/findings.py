@@ -72,7 +72,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "CONFLICTING_REQUEST": Code(
         "Rows that ask for different images, or for the same one",
-        "Keep one series and one key slice a patient, and one patient an image.",
+        "Keep one series and one key slice a patient, and one patient an image. Of pairs, a folder with both studies "
+        "is named with --study, not as image1 and image2.",
     ),
     "CONFLICTING_VALUES": Code(
         "Patients with different values in their rows", "Decide which is right; until then the value is missing."

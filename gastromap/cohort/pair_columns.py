@@ -1,11 +1,10 @@
-"""Which column of a table of scan pairs holds what: named on the command line or in a YAML file."""
+"""Which column of a table of scan pairs holds what."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, cast, get_args
 
 from gastromap.cohort.labels import NO_WORDS, Words
@@ -18,9 +17,10 @@ __all__ = [
     "PairColumns",
     "TimeUnit",
     "VariableType",
+    "checked_clinical",
+    "columns_invalid",
     "is_pattern",
     "parse_clinical",
-    "read_column_file",
     "resolve_columns",
 ]
 
@@ -48,22 +48,7 @@ COLUMN_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "split": (),
     "fold": (),
 }
-_FILE_KEYS: Final = frozenset(
-    (
-        "table",
-        "images",
-        "sheet",
-        "header_row",
-        "columns",
-        "os_unit",
-        "missing_values",
-        "mask_label",
-        "clinical",
-        "words",
-    )
-)
 _WITH_PATTERN: Final = frozenset(("image1", "mask1", "image2", "mask2"))
-_CLINICAL_KEYS: Final = frozenset(("column", "type", "levels", "missing", "words"))
 _UNITS: Final[Mapping[TimeUnit, str]] = {
     "months": r"(?<![a-z])(?:months?|mo|monate?|mois)(?![a-z])|月",
     "days": r"(?<![a-z])(?:days?|d|tage?|jours?)(?![a-z])|天|日",
@@ -150,114 +135,22 @@ class PairColumns:
         return tuple(name for name in found if not is_pattern(name))
 
 
-def _invalid(where: str, expected: str, got: str) -> NoReturn:
+def columns_invalid(where: str, expected: str, got: str) -> NoReturn:
+    """Raise UsageError ``COLUMNS_INVALID``."""
     raise UsageError("COLUMNS_INVALID", where=where, expected=expected, got=got, remedy="See docs/cohort.md.")
 
 
-def read_column_file(path: Path) -> dict[str, Any]:
-    """Read a column map.
-
-    Parameters
-    ----------
-    path : Path
-        YAML with ``columns`` and, as needed, ``table``, ``images``, ``sheet``, ``header_row``, ``os_unit``,
-        ``missing_values``, ``mask_label``, ``clinical`` and ``words``. Paths in it are relative to its folder.
-
-    Returns
-    -------
-    content : dict
-        Keys as in the file; ``table`` and ``images`` as Path, ``columns`` without those that are null, ``clinical`` as
-        tuple of :class:`ClinicalColumn`, ``missing_values`` as tuple of text, ``words`` as of ``--word``.
-
-    Raises
-    ------
-    UsageError
-        ``COLUMNS_INVALID``.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        got = "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
-        _invalid("--columns", "a YAML file in UTF-8", got)
-    found = dict(_mapping(content, "--columns", _FILE_KEYS))
-    columns = _mapping(found.get("columns") or {}, "columns", COLUMN_KEYS)
-    found["columns"] = {key: plain(name) for key, name in columns.items() if name is not None}
-    found["clinical"] = tuple(_clinical(name, one) for name, one in _any(found.get("clinical") or {}).items())
-    missing = found.get("missing_values") or []
-    if not isinstance(missing, list):
-        _invalid("missing_values", "a list", type(missing).__name__)
-    found["missing_values"] = tuple(plain("" if cell is None else cell) for cell in missing)
-    if found.get("os_unit") not in (None, *get_args(TimeUnit)):
-        _invalid("os_unit", "months or days", "something else")
-    for key, kind in (("mask_label", int), ("header_row", int), ("sheet", str)):
-        if not isinstance(found.get(key), kind | None) or isinstance(found.get(key), bool):
-            _invalid(key, {int: "a whole number", str: "text"}[kind], "something else")
-    found["words"] = tuple(
-        f"{variable}:{cell}={level}"
-        for variable, cells in _any(found.get("words") or {}, "words").items()
-        for cell, level in _quoted(_any(cells, "words"), "words").items()
-    )
-    for key in ("table", "images"):
-        if found.get(key) is not None:
-            found[key] = path.parent / Path(str(found[key])).expanduser()
-    return found
-
-
-def _any(value: object, where: str = "clinical") -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        _invalid(where, "names with values", type(value).__name__)
-    return value
-
-
-def _quoted(cells: Mapping[Any, Any], where: str) -> Mapping[Any, Any]:
-    """Refuse what YAML has taken for true or false: whether it was yes, on or true is lost."""
-    if any(isinstance(one, bool) for pair in cells.items() for one in pair):
-        _invalid(where, "words in quotes", "yes, no, on, off, true or false without them")
-    return cells
-
-
-def _mapping(value: object, where: str, known: Collection[str]) -> Mapping[str, Any]:
-    found = _any(value, where)
-    # What YAML 1.1 makes of a bare word is not always text.
-    unknown = [str(key) for key in found if key not in known]
-    if unknown:
-        _invalid(where, f"keys among {', '.join(sorted(known))}", unknown[0])
-    return found
-
-
-def _clinical(name: object, value: object) -> ClinicalColumn:
-    where = f"clinical.{name}"
-    fields = _mapping({"column": value} if isinstance(value, str) else value, where, _CLINICAL_KEYS)
-    levels, missing = fields.get("levels") or [], fields.get("missing") or []
-    if not isinstance(levels, list) or not isinstance(missing, list) or not fields.get("column"):
-        _invalid(where, "column, type, and lists under levels and missing", "something else")
-    _quoted(dict.fromkeys([*levels, *missing]), where)
-    return _checked(
-        ClinicalColumn(
-            name=str(name),
-            column=plain(fields["column"]),
-            type=fields.get("type", "numeric"),
-            levels=tuple(level if isinstance(level, int) else plain(level) for level in levels),
-            missing=tuple(plain(cell) for cell in missing),
-            words={
-                plain(cell): level for cell, level in _quoted(_any(fields.get("words") or {}, where), where).items()
-            },
-        )
-    )
-
-
-def _checked(one: ClinicalColumn) -> ClinicalColumn:
+def checked_clinical(one: ClinicalColumn) -> ClinicalColumn:
+    """Give a variable back, or raise ``COLUMNS_INVALID`` where type and levels do not belong together."""
     where = f"clinical {one.name}"
     if one.type not in get_args(VariableType):
-        _invalid(where, "type numeric, ordinal or categorical", "another")
+        columns_invalid(where, "type numeric, ordinal or categorical", "another")
     if one.type == "ordinal" and len(one.levels) < 2:
-        _invalid(where, "levels of an ordinal variable in their order", f"{len(one.levels)}")
+        columns_invalid(where, "levels of an ordinal variable in their order", f"{len(one.levels)}")
     if one.type == "numeric" and one.levels:
-        _invalid(where, "no levels of a numeric variable", "levels")
+        columns_invalid(where, "no levels of a numeric variable", "levels")
     if one.levels and not set(one.words.values()) <= set(one.levels):
-        _invalid(where, "words for its levels", "another level")
+        columns_invalid(where, "words for its levels", "another level")
     return one
 
 
@@ -272,10 +165,10 @@ def parse_clinical(text: str) -> ClinicalColumn:
     name, sign, rest = plain(text).partition("=")
     match = re.fullmatch(rf"(.+?)(?::({'|'.join(get_args(VariableType))})(?::(.+))?)?", rest.strip())
     if not (name.strip() and sign and match):
-        _invalid("--clinical", "NAME=COLUMN:TYPE, for example age=年龄:numeric", "another form")
+        columns_invalid("--clinical", "NAME=COLUMN:TYPE, for example age=年龄:numeric", "another form")
     levels = tuple(level.strip() for level in (match[3] or "").split(",") if level.strip())
     kind = cast(VariableType, match[2] or "numeric")
-    return _checked(ClinicalColumn(name.strip(), match[1].strip(), kind, levels))
+    return checked_clinical(ClinicalColumn(name.strip(), match[1].strip(), kind, levels))
 
 
 def resolve_columns(
@@ -310,13 +203,17 @@ def resolve_columns(
         for key, usual in COLUMN_KEYS.items()
     }
     if found["patient_id"] is None:
-        _invalid("--patient", "a column of patients", f"none of the usual names among {', '.join(table.columns)}")
+        columns_invalid(
+            "--patient", "a column of patients", f"none of the usual names among {', '.join(table.columns)}"
+        )
     if found["study"] is not None:
         both = [key for key in ("image1", "image2", "series1", "series2") if found[key] is not None]
         if both:
-            _invalid("--study", "a folder with both studies, or images one by one", "both")
+            columns_invalid("--study", "a folder with both studies, or images one by one", "both")
     if found["lnm"] is None and (found["death"] is None or found["os_time"] is None):
-        _invalid("--lnm, --death, --os-time", "a column of node metastasis, or those of death and time", "neither")
+        columns_invalid(
+            "--lnm, --death, --os-time", "a column of node metastasis, or those of death and time", "neither"
+        )
     columns = PairColumns(
         **cast(Any, found),
         os_unit=_unit(found["os_time"], os_unit),
@@ -330,7 +227,7 @@ def resolve_columns(
     twice = {name for name in columns.named if columns.named.count(name) > 1 and name != columns.study}
     labels = {columns.lnm, columns.death, columns.os_time, columns.image1, columns.image2} - {None}
     if twice & labels:
-        _invalid("columns", "another column for each thing", f"{sorted(twice & labels)[0]} twice")
+        columns_invalid("columns", "another column for each thing", f"{sorted(twice & labels)[0]} twice")
     return columns
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gastromap.cohort.findings import Effect, Finding
 from gastromap.cohort.identities import Identities
-from gastromap.cohort.pair_roster import PairCase
+from gastromap.cohort.pair_case import PairCase
 
 __all__ = ["Ready", "judge"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gastromap.cohort.outputs import drop_stale_images, write_reconciliation
-from gastromap.cohort.pair_roster import FILES, PairCase
+from gastromap.cohort.pair_case import FILES, PairCase
 from gastromap.cohort.pair_summary import PairSummary, overview
 from gastromap.cohort.splitting import SPLITS, split_csv
 from gastromap.files import write_text

@@ -11,10 +11,10 @@ from typing import Any
 
 from gastromap.cohort.findings import Finding
 from gastromap.cohort.identities import Identities
+from gastromap.cohort.pair_case import PairCase
 from gastromap.cohort.pair_columns import PairColumns, is_pattern
 from gastromap.cohort.pair_images import MaskRule
 from gastromap.cohort.pair_paths import PathFinder, state_of, unnamed_entries
-from gastromap.cohort.pair_roster import PairCase
 from gastromap.cohort.pair_study import PairJob, work
 from gastromap.cohort.reading import Progress, seconds_of
 from gastromap.cohort.records import Records
@@ -137,7 +137,7 @@ class PairReader:
             if len(rows) > 1:
                 message = "rows of different patients name one file"
             else:
-                message = f"{' and '.join(key for _, key in users)} are one file"
+                message = f"{' and '.join(key for _, key in users)} are one file or folder"
             findings.append(Finding("CONFLICTING_REQUEST", "left out", message, patient, rows=rows))
             bad |= {case.patient_id for case, _ in users}
         return bad

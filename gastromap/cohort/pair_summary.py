@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gastromap.cohort.findings import Finding
-from gastromap.cohort.pair_roster import PairCase
+from gastromap.cohort.pair_case import PairCase
 from gastromap.cohort.reconciliation import Overview
 from gastromap.cohort.splitting import SPLITS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cohort.pair_builder import write_xlsx
-from gastromap.cohort.pair_columns import ClinicalColumn, parse_clinical, read_column_file, resolve_columns
+from gastromap.cohort.pair_column_file import read_column_file
+from gastromap.cohort.pair_columns import ClinicalColumn, parse_clinical, resolve_columns
 from gastromap.cohort.spreadsheet import Table, read_table
 from gastromap.errors import UsageError
 
