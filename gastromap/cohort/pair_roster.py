@@ -100,9 +100,14 @@ class _PairReader(RowReader):
             self.conflict("SEVERAL_ROWS", "left out", f"{len(rows)} rows that differ", patient, numbers)
             return None
         row = rows[0]
-        before = sum(finding.effect == "left out" for finding in self.findings)
+        before = len(self.findings)
         case = self._read(patient, row)
-        return case if sum(finding.effect == "left out" for finding in self.findings) == before else None
+        found = self.findings[before:]
+        if not any(finding.effect == "left out" for finding in found):
+            return case
+        # What would be worth a look in a patient who is used only hides the reason why this one is not.
+        self.findings[before:] = [finding for finding in found if finding.effect != "kept"]
+        return None
 
     def _read(self, patient: str, row: Row) -> PairCase:
         columns, words = self.columns, self.columns.words

@@ -170,6 +170,12 @@ class TestRowsAndLabels:
         cohort.prepare()
         assert cohort.codes == {"3": "LABEL_MISSING"}
 
+    def test_a_row_that_is_left_out_says_only_why(self, cohort: Cohort) -> None:
+        cohort.set(2, "lnm", "perhaps")
+        cohort.set(2, "os", 0)
+        cohort.prepare()
+        assert [code for code, *_ in cohort.findings] == ["LABEL_UNREADABLE"]
+
     def test_a_time_of_zero_stays_and_is_reported(self, cohort: Cohort) -> None:
         cohort.set(2, "os", 0)
         cohort.prepare()
