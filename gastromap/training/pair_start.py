@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gastromap.training.resuming import start_from
 from gastromap.training.survival_intervals import PAPER_BREAKS, event_quantile_breaks
 
 __all__ = ["multitask_loss", "start_pair_card", "start_weights", "training_breaks"]
+
+_log = logging.getLogger(__name__)
 
 
 def training_breaks(targets: Tensor, wanted: str | Sequence[float] = "quantiles") -> tuple[float, ...]:
@@ -59,9 +62,10 @@ def start_weights(
     initial_weights : path, optional
         Weights of another run, for example with the encoder frozen; they take precedence.
     mask_gain : float
-        What the segmentation has no weights for: the mask channel starts with those of the image times this number,
-        as if a voxel of the tumour were brighter by that share of the window. A frozen encoder would never learn to
-        read a mask that starts at 0; where no mask is given, the channel is constant and the first norm removes it.
+        What the segmentation has no weights for: the mask channel starts as if a voxel of the tumour were brighter by
+        this share of the window. A frozen encoder would never learn to read a mask that starts at 0. Only the middle
+        of each kernel is set, so that a channel of -1 (no mask given) adds a constant, which the first norm removes:
+        with whole kernels the padding would make it an edge round the crop.
 
     Raises
     ------
@@ -75,7 +79,11 @@ def start_weights(
         if network.mask_channel:
             entry = next(network.encoder.parameters())
             with torch.no_grad():
-                entry[:, 1] = mask_gain * entry[:, 0]
+                depth, rows, columns = (side // 2 for side in entry.shape[2:])
+                entry[:, 1] = 0
+                entry[:, 1, depth, rows, columns] = mask_gain * entry[:, 0].sum(dim=(1, 2, 3))
+    else:
+        _log.warning("no encoder_weights: the encoder starts from random weights; do not freeze it")
     return network
 
 

@@ -140,7 +140,7 @@ class TestStart:
         )
         image, mask = (next(net.encoder.parameters())[:, channel] for channel in (0, 1))
         assert torch.equal(image, next(segmentation.encoder.parameters())[:, 0])
-        assert torch.equal(mask, 0.5 * image)
+        torch.testing.assert_close(mask.sum(dim=(1, 2, 3)), 0.5 * image.sum(dim=(1, 2, 3)))
         assert torch.equal(net.encoder.stem_end.weight, segmentation.encoder.stem_end.weight)
 
     def test_a_mask_is_seen_by_an_encoder_that_was_never_trained_on_masks(self, tmp_path: Path) -> None:
@@ -157,6 +157,18 @@ class TestStart:
             change[gain] = float((seen - unseen).abs().mean() / unseen.abs().mean())
         assert change[0.0] < 1e-6
         assert change[0.5] > 0.02
+
+    def test_without_a_mask_it_sees_what_the_segmentation_saw(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        segmentation = SegmentationNet("tiny").eval()
+        torch.save(segmentation.state_dict(), tmp_path / "seg.pt")
+        net = LongitudinalNet("tiny", mask_channel=True)
+        net = start_weights(net, encoder_weights=tmp_path / "seg.pt", mask_gain=0.5).eval()
+        image = torch.rand(1, 2, 32, 32, 32)
+        with torch.no_grad():
+            found = net.encoder.until_stage3(net.scans(image, None, None)[0])
+            expected = segmentation.encoder.until_stage3(image.transpose(0, 1))
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
     def test_weights_of_another_run_take_precedence(self, tmp_path: Path) -> None:
         other = LongitudinalNet("tiny")
