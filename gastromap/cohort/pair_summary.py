@@ -14,7 +14,7 @@ from gastromap.cohort.splitting import SPLITS
 __all__ = ["COUNTS", "PairSummary", "count_parts", "overview"]
 
 #: What is counted in each part of the split.
-COUNTS: Final = ("patients", "LNM yes", "LNM no", "LNM ?", "died", "alive", "OS ?", "one scan", "with masks")
+COUNTS: Final = ("all", "LNM yes", "LNM no", "LNM ?", "died", "alive", "OS ?", "one scan", "with masks")
 
 
 @dataclass(frozen=True)
