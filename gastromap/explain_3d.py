@@ -60,7 +60,7 @@ def grad_cam_3d(
     target : {"lnm", "os_risk"}
         What the map speaks for: node metastasis, or an earlier death (minus the mean survival time).
     stage : {3, 4}
-        Cells of 8 x 8 x 8 or 16 x 16 x 16 mm in ``default``.
+        Cells of 16 mm (stage 3) or 32 mm (stage 4) a side in ``default``.
     breaks_months : sequence of K + 1 numbers
         For ``os_risk``.
 

@@ -58,9 +58,10 @@ def cached_dataset(
 def _hash_record(record: Mapping[str, Any]) -> bytes:
     """Hash of a record and of the state of the files it names."""
     content = {str(key): str(value) for key, value in record.items()}
-    for key in ("image", "mask"):
-        if key in record:
-            found = Path(record[key]).stat()
+    for key, value in record.items():
+        # Slices have image and mask, volumes image and label, pairs two of each.
+        if isinstance(value, str) and (file := Path(value)).is_file():
+            found = file.stat()
             content[f"{key} file"] = f"{found.st_size} {found.st_mtime_ns}"
     return _digest(json.dumps(content, sort_keys=True).encode())
 

@@ -222,6 +222,16 @@ class TestSlicesOnDisk:
         assert self.entries(image) == 4
 
 
+    @pytest.mark.parametrize("key", ["label", "image2", "mask1"])
+    def test_a_replaced_file_is_noticed_under_whatever_key_it_stands(self, key: str, tmp_path: Path) -> None:
+        file = tmp_path / "scan.nii.gz"
+        file.write_bytes(b"one")
+        hash_record = sys.modules["gastromap.training.caching"]._hash_record
+        before = hash_record({key: str(file), "patient_id": "1"})
+        file.write_bytes(b"three")
+        assert hash_record({key: str(file), "patient_id": "1"}) != before
+
+
 class TestTracking:
     def test_validation_figures_stand_beside_those_of_the_training_when_they_are_fresh(self) -> None:
         evaluator = Engine(lambda e, b: None)
