@@ -221,7 +221,6 @@ class TestSlicesOnDisk:
         self.dataset(image)[0]
         assert self.entries(image) == 4
 
-
     @pytest.mark.parametrize("key", ["label", "image2", "mask1"])
     def test_a_replaced_file_is_noticed_under_whatever_key_it_stands(self, key: str, tmp_path: Path) -> None:
         file = tmp_path / "scan.nii.gz"
