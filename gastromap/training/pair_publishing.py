@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gastromap.errors import UsageError
 from gastromap.longitudinal.bundle import check_columns
 from gastromap.longitudinal.constants import CONSTANTS_NAME, Inputs, LongitudinalConstants
 from gastromap.longitudinal.outcome import outcomes
-from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.models.longitudinal.constants import CalibrationConstants, LongitudinalCalibration
 from gastromap.training.longitudinal_calibration import fit_constants
 from gastromap.training.pair_datalist import read_pair_datalist, targets_of
 from gastromap.training.pair_metrics import lnm_auc, os_concordance
 from gastromap.training.pair_outputs import EncodedPair, encode_records, judge_pairs
+from gastromap.training.stored_weights import check_run, install, store_weights
 
 __all__ = ["publish_pairs"]
 
@@ -83,13 +82,7 @@ def publish_pairs(
     )
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
-        state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
-        kind = getattr(torch, precision)
-        torch.save(
-            {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
-            staging / WEIGHTS_NAME,
-        )
-        sha256 = sha256_of(staging / WEIGHTS_NAME)
+        sha256 = store_weights(run, staging / WEIGHTS_NAME, precision=precision)
         card = card.published(weights_sha256=sha256, training={})
         network: LongitudinalNet = card.load_weights(staging)
         encoded = {
@@ -121,18 +114,19 @@ def publish_pairs(
         )
         card.write(staging)
         constants.write(staging)
-        _install(staging, bundle / "models")
+        install(staging, bundle / "models", (WEIGHTS_NAME, CARD_NAME, CONSTANTS_NAME))
     return metrics
 
 
 def _check(run: Path, training: Sequence[Any], validation: Sequence[Any]) -> None:
-    if not (run / WEIGHTS_NAME).is_file() or not training or not validation:
+    check_run(run)
+    if not training or not validation:
         raise UsageError(
             "PUBLISH_INPUT",
-            where="run",
-            expected=f"{WEIGHTS_NAME}, and training and validation patients",
-            got="no weights" if training and validation else "no patients on one of the sides",
-            remedy="Name the checkpoint folder of a training (--ckpt_dir) and its datalist.",
+            where="datalist",
+            expected="training and validation patients",
+            got="none on one of the sides",
+            remedy="Name the datalist of the training.",
         )
 
 
@@ -195,11 +189,3 @@ def _figures(
     figures = {"lnm_auc": lnm_auc(logits, target), "os_c": os_concordance(logits, target, constants.breaks_months)}
     # JSON has no NaN: a figure that these patients do not define is left out.
     return {**{k: v for k, v in figures.items() if np.isfinite(v)}, "patients": len(target)}
-
-
-def _install(staging: Path, models: Path) -> None:
-    models.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS_NAME, CARD_NAME, CONSTANTS_NAME):
-        partial = (models / name).with_suffix(".partial")
-        shutil.copyfile(staging / name, partial)
-        partial.replace(models / name)

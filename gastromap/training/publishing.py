@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,16 +13,17 @@ import numpy as np
 import torch
 
 from gastromap.calibration import feature_distance_limit, fit_calibration
-from gastromap.errors import GastromapError, UsageError
+from gastromap.errors import GastromapError
 from gastromap.evaluation.report import evaluate_predictions
 from gastromap.evaluation.stages import STAGES
-from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.nomogram import fit_nomogram
 from gastromap.preprocessing import SlicePreprocessing
 from gastromap.rad_score import RadScore, fit_rad_score
 from gastromap.training.datalist import read_datalist
 from gastromap.training.evaluating import prediction_rows
 from gastromap.training.records import RecordOutput, run_records
+from gastromap.training.stored_weights import check_run, install, store_weights
 
 __all__ = ["headline", "publish"]
 
@@ -79,25 +79,12 @@ def publish(
         ``PUBLISH_INPUT`` if the run has no weights, or a code of the fits.
     """
     card = ModelCard.read(run)
-    if not (run / WEIGHTS_NAME).is_file():
-        raise UsageError(
-            "PUBLISH_INPUT",
-            where="run",
-            expected=WEIGHTS_NAME,
-            got="no such file",
-            remedy="Name the checkpoint folder of a training (--ckpt_dir).",
-        )
+    check_run(run)
     fitted_on = cohort or card.trained_on
     splits = read_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
-        state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
-        kind = getattr(torch, precision)
-        torch.save(
-            {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
-            staging / WEIGHTS_NAME,
-        )
-        sha256 = sha256_of(staging / WEIGHTS_NAME)
+        sha256 = store_weights(run, staging / WEIGHTS_NAME, precision=precision)
         card = card.published(weights_sha256=sha256, training={})
         network = card.load_weights(staging)
         preprocess = SlicePreprocessing(card.profile())
@@ -136,7 +123,7 @@ def publish(
             },
         )
         card.write(staging)
-        _install(staging, bundle / "models")
+        install(staging, bundle / "models", _FILES)
     return metrics
 
 
@@ -197,16 +184,3 @@ def headline(report: Mapping[str, Any]) -> dict[str, Any]:
         "accuracy": metrics["accuracy"],
         "kappa_quadratic": metrics["kappa"]["quadratic"],
     }
-
-
-def _install(staging: Path, models: Path) -> None:
-    models.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        source, target = staging / name, models / name
-        if source.is_file():
-            partial = target.with_suffix(".partial")
-            shutil.copyfile(source, partial)
-            partial.replace(target)
-        else:
-            # A part of other weights must not survive beside the new ones.
-            target.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from gastromap.errors import UsageError
 from gastromap.evaluation.metrics import dice
-from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard, sha256_of
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.segmentation import TumourFinder
 from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS
+from gastromap.training.stored_weights import check_run, install, store_weights
 from gastromap.training.volume_datalist import read_volume_datalist
 
 __all__ = ["finder_metrics", "publish_segmentation"]
@@ -68,14 +67,7 @@ def publish_segmentation(
         ``PUBLISH_INPUT`` if a run has no weights, or a code of the datalist.
     """
     for folder in (fine, coarse):
-        if not (folder / WEIGHTS_NAME).is_file():
-            raise UsageError(
-                "PUBLISH_INPUT",
-                where="run",
-                expected=WEIGHTS_NAME,
-                got="no such file",
-                remedy="Name the checkpoint folders of both trainings (--ckpt_dir).",
-            )
+        check_run(folder)
     splits = read_volume_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
@@ -88,20 +80,13 @@ def publish_segmentation(
         metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
         training = {**fine_card.training, "metrics": {"validation": metrics}}
         fine_card.published(weights_sha256=fine_card.weights_sha256, training=training).write(staging)
-        models = bundle / "models"
-        models.mkdir(parents=True, exist_ok=True)
-        for name in (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME):
-            partial = models / f".{name}.partial"
-            shutil.copyfile(staging / name, partial)
-            partial.replace(models / name)
+        install(staging, bundle / "models", (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME))
     return metrics
 
 
 def _halved(run: Path, staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
-    state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
-    halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    torch.save(halved, staging / name)
-    return ModelCard.read(run).published(weights_sha256=sha256_of(staging / name), training=training)
+    sha256 = store_weights(run, staging / name, precision=str(training["precision"]))
+    return ModelCard.read(run).published(weights_sha256=sha256, training=training)
 
 
 def finder_metrics(

@@ -1,0 +1,80 @@
+"""Weights on their way from a training into a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gastromap.errors import UsageError
+from gastromap.model_card import WEIGHTS_NAME, sha256_of
+
+__all__ = ["check_run", "install", "store_weights"]
+
+
+def check_run(run: Path) -> None:
+    """Refuse a folder that no training has written weights to.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT``.
+    """
+    if not (run / WEIGHTS_NAME).is_file():
+        raise UsageError(
+            "PUBLISH_INPUT",
+            where="run",
+            expected=WEIGHTS_NAME,
+            got="no such file",
+            remedy="Name the checkpoint folder of a training (--ckpt_dir).",
+        )
+
+
+def store_weights(run: Path, target: Path, *, precision: str = "float16") -> str:
+    """Copy the weights of a training in another precision.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``model.pt``, a bare state dict.
+    target : Path
+        File to write.
+    precision : {"float16", "float32"}
+        Of what is floating point.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+    """
+    state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+    kind = getattr(torch, precision)
+    torch.save(
+        {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
+        target,
+    )
+    return sha256_of(target)
+
+
+def install(staging: Path, models: Path, names: Sequence[str]) -> None:
+    """Move finished files into a bundle, each in one step.
+
+    Parameters
+    ----------
+    staging, models : Path
+        From and to; ``models`` is made if missing.
+    names : sequence of str
+        Files; one that is not there is taken away from the bundle too: a part of other weights must not survive
+        beside the new ones.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        source, target = staging / name, models / name
+        if source.is_file():
+            partial = target.with_suffix(".partial")
+            shutil.copyfile(source, partial)
+            partial.replace(target)
+        else:
+            target.unlink(missing_ok=True)
