@@ -15,7 +15,7 @@ from gastromap.nomogram import read_clinical
 from gastromap.output import OutputFolder
 from gastromap.results import ClinicalVariables, StudyResult
 from gastromap.run_record import Stopwatch
-from gastromap.segmentation import LazyTumourFinder
+from gastromap.segmentation.lazy import LazyTumourFinder
 from gastromap.staging import TStager
 from gastromap.volume import CtVolume
 from operators import (

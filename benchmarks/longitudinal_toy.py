@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.longitudinal_cases import FIXTURES, Cohort, make_cohort
 from benchmarks.table import render
 from benchmarks.usage import cpu_seconds
-from gastromap.models import LongitudinalNet
+from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.models.longitudinal.survival import os_risk
 from gastromap.training.multitask_loss import MultitaskLoss
 from gastromap.training.parameter_groups import parameter_groups

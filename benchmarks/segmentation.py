@@ -30,8 +30,8 @@ from gastromap.evaluation.metrics import dice
 from gastromap.evaluation.stages import STAGES
 from gastromap.key_slice import key_slice_at
 from gastromap.results import KeySliceOrigin
-from gastromap.segmentation import TumourFinder
-from gastromap.segmentation.finder import SEGMENTATION_BUNDLE
+from gastromap.segmentation.finder import TumourFinder
+from gastromap.segmentation.lazy import SEGMENTATION_BUNDLE
 from gastromap.staging import TStager
 from gastromap.synthetic.cohort import iter_cohort
 from gastromap.synthetic.export_scan import Scan, plan_scan

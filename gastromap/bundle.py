@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.bundle_folder import find_bundle, read_metadata
 from gastromap.calibration import Calibration, Vote, vote
 from gastromap.errors import ModelError
 from gastromap.evaluation.stages import STAGES
@@ -95,16 +95,7 @@ class Bundle:
         ModelError
             ``BUNDLE_MISSING``, ``BUNDLE_METADATA``, ``MODEL_CARD``, or a code of the fitted parts.
         """
-        for folder in (models / name, models):
-            if (folder / "configs" / "metadata.json").is_file():
-                return cls.read(folder)
-        raise ModelError(
-            "BUNDLE_MISSING",
-            where="model",
-            expected=f"a folder with the bundle {name}",
-            got="none",
-            remedy="Name the folder that holds the bundles (-m or HOLOSCAN_MODEL_PATH).",
-        )
+        return cls.read(find_bundle(models, name))
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
@@ -136,19 +127,7 @@ class Bundle:
 
 
 def _metadata(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    try:
-        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-        labels = tuple(str(channels[str(i)]) for i in range(len(channels)))
-        str(metadata["name"]), str(metadata["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            "BUNDLE_METADATA",
-            where="model",
-            expected="configs/metadata.json with name, version and channel_def",
-            got=type(error).__name__,
-            remedy="Restore the bundle.",
-        ) from error
+    metadata, labels = read_metadata(folder)
     if labels != STAGES:
         raise ModelError(
             "BUNDLE_METADATA",

@@ -21,7 +21,7 @@ from gastromap.results import KeySlice, KeySliceOrigin
 from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
-    from gastromap.segmentation import TumourFinding
+    from gastromap.segmentation.finder import TumourFinding
 
 __all__ = ["find_key_slice", "key_slice_at"]
 

@@ -11,7 +11,8 @@ from gastromap.run_record import Stopwatch
 from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
-    from gastromap.segmentation import LazyTumourFinder, TumourFinding
+    from gastromap.segmentation.finder import TumourFinding
+    from gastromap.segmentation.lazy import LazyTumourFinder
 
 __all__ = ["KeySliceOperator"]
 

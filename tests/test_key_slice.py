@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from gastromap.dicom_input import DicomFolder, GateSettings, build_volume, load_folder, select_series
 from gastromap.errors import Refusal, UsageError
 from gastromap.key_slice import find_key_slice
-from gastromap.segmentation import TumourFinding
+from gastromap.segmentation.finder import TumourFinding
 from gastromap.volume import CtVolume
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gastromap.errors import UsageError
 
-__all__ = ["check_outputs", "fit_conformal", "prediction_set"]
+__all__ = ["check_outputs", "conformal_rank", "fit_conformal", "prediction_set"]
 
 #: Scores that went through JSON or another machine may differ in the last digit.
 _ROUNDING = 1e-9
@@ -32,6 +32,12 @@ def check_outputs(outputs: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.flo
     if not np.all(np.isin(truth, np.arange(values.shape[1]))):
         _refuse(f"labels 0 to {values.shape[1] - 1}", "others")
     return values, truth.astype(np.int64)
+
+
+def conformal_rank(cases: int, coverage: float) -> int:
+    """Which of the sorted scores is the threshold, from 1; more than ``cases`` where they are too few."""
+    # Rounding first: (n + 1) * 0.9 must not become 9.000000000000002 and then 10.
+    return math.ceil(round((cases + 1) * coverage, 9))
 
 
 def _growth_scores(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,8 +97,7 @@ def fit_conformal(probabilities: ArrayLike, labels: ArrayLike, *, coverage: floa
     if not 0 < coverage < 1:
         _refuse("a coverage between 0 and 1", f"{coverage:g}")
     scores = np.sort(_growth_scores(values)[np.arange(len(truth)), truth])
-    # Rounding first: (n + 1) * 0.9 must not become 9.000000000000002 and then 10.
-    rank = math.ceil(round((len(truth) + 1) * coverage, 9))
+    rank = conformal_rank(len(truth), coverage)
     return float(scores[rank - 1]) if rank <= len(truth) else 1.0
 
 

@@ -13,7 +13,7 @@ from gastromap.evaluation.endpoint import Endpoint, endpoint_metrics
 from gastromap.evaluation.reliability import calibration_bins, calibration_line, hosmer_lemeshow, smooth_calibration
 from gastromap.evaluation.report import json_number, with_intervals
 
-__all__ = ["endpoint_report", "roc_points"]
+__all__ = ["endpoint_report", "exact_interval", "roc_points"]
 
 #: Points of the smooth calibration curve in the output; the curve has one for each case.
 _CURVE_POINTS = 100
@@ -104,13 +104,19 @@ def _denominators(counts: dict[str, int]) -> dict[str, tuple[int, int]]:
     }
 
 
-def _exact(hits: int, total: int, level: float) -> dict[str, float | None]:
+def exact_interval(hits: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a rate by Clopper and Pearson; ``total`` is not 0."""
     from statsmodels.stats.proportion import proportion_confint
 
+    low, high = proportion_confint(hits, total, alpha=1 - level, method="beta")
+    return float(low), float(high)
+
+
+def _exact(hits: int, total: int, level: float) -> dict[str, float | None]:
     if total == 0:
         return {"exact_low": None, "exact_high": None}
-    low, high = proportion_confint(hits, total, alpha=1 - level, method="beta")
-    return {"exact_low": float(low), "exact_high": float(high)}
+    low, high = exact_interval(hits, total, level=level)
+    return {"exact_low": low, "exact_high": high}
 
 
 def _calibration(endpoint: Endpoint, level: float) -> dict[str, Any]:

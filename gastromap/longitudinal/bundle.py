@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gastromap.bundle_folder import find_bundle, read_metadata
 from gastromap.errors import ModelError
 from gastromap.longitudinal.constants import LongitudinalConstants
 from gastromap.model_card import ModelCard
@@ -65,16 +65,7 @@ class LongitudinalBundle:
         ModelError
             ``BUNDLE_MISSING``, or as :meth:`read`.
         """
-        for folder in (models / LONGITUDINAL_BUNDLE, models):
-            if (folder / "configs" / "metadata.json").is_file():
-                return cls.read(folder)
-        raise ModelError(
-            "BUNDLE_MISSING",
-            where="model",
-            expected=f"a folder with the bundle {LONGITUDINAL_BUNDLE}",
-            got="none",
-            remedy="Name the folder that holds the bundles (-m or HOLOSCAN_MODEL_PATH).",
-        )
+        return cls.read(find_bundle(models, LONGITUDINAL_BUNDLE))
 
     @classmethod
     def read(cls, folder: Path) -> LongitudinalBundle:
@@ -86,7 +77,7 @@ class LongitudinalBundle:
             ``BUNDLE_METADATA``, ``MODEL_CARD``, ``LONGITUDINAL_CONSTANTS``, or ``CALIBRATION_MISMATCH`` if the numbers
             were fitted with other weights.
         """
-        metadata = _metadata(folder)
+        metadata, _ = read_metadata(folder)
         card = ModelCard.read(folder / "models")
         constants = LongitudinalConstants.read(folder / "models")
         if card.network.get("type") != "LongitudinalNet":
@@ -126,19 +117,3 @@ def check_columns(metadata: dict[str, Any], intervals: int) -> None:
             got=str(named),
             remedy="Name the outputs of this network in configs/metadata.json.",
         )
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    try:
-        metadata: dict[str, Any] = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
-        str(metadata["name"]), str(metadata["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            "BUNDLE_METADATA",
-            where="model",
-            expected="configs/metadata.json with name, version and channel_def",
-            got=type(error).__name__,
-            remedy="Restore the bundle.",
-        ) from error
-    return metadata

@@ -1,6 +1,8 @@
-"""Networks of GastroMAP."""
+"""Networks of GastroMAP; those for volumes are imported from :mod:`gastromap.models.longitudinal`.
+
+Staging a slice needs none of them, so importing this package does not read them.
+"""
 
 from gastromap.models.gtrnet import GTRNet
-from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 
-__all__ = ["GTRNet", "LongitudinalNet", "SegmentationNet"]
+__all__ = ["GTRNet"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastromap.errors import ModelError
-from gastromap.nomogram.json_file import finite, finite_list, load_model_object, object_text
+from gastromap.nomogram.json_file import finite, finite_list, finite_numbers, load_model_object, object_text
 from gastromap.nomogram.predictors import Predictor, predictor_from_json
 from gastromap.results import PredictorContribution
 
@@ -120,8 +120,8 @@ class CombinedNomogram:
                 raise ValueError("not a list")
             parts: dict[str, Any] = {
                 "predictors": tuple(predictor_from_json(predictor) for predictor in predictors),
-                "coefficients": _numbers(content["coefficients"]),
-                "standard_errors": _numbers(content["standard_errors"]),
+                "coefficients": finite_numbers(content["coefficients"]),
+                "standard_errors": finite_numbers(content["standard_errors"]),
                 "months": finite_list(content["months"]),
                 "hazard": finite_list(content["hazard"]),
             }
@@ -225,12 +225,6 @@ class CombinedNomogram:
         """Total points that belong to a linear predictor: the ticks of an outcome axis."""
         lowest = sum(low for low, _ in self.ranges.values()) + self.intercept
         return np.asarray((np.asarray(linear_predictor, dtype=float) - lowest) * self.points_per_unit)
-
-
-def _numbers(value: object) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return {str(name): finite(number) for name, number in value.items()}
 
 
 def _refuse(expected: str) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "dump_object",
     "finite",
     "finite_list",
+    "finite_numbers",
     "load_model_object",
     "object_text",
     "parse_object",
@@ -129,6 +130,19 @@ def finite(value: object) -> float:
     if not math.isfinite(number):
         raise ValueError("not finite")
     return number
+
+
+def finite_numbers(value: object) -> dict[str, float]:
+    """Numbers by name.
+
+    Raises
+    ------
+    ValueError
+        Another type, or a number that is not finite.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return {str(name): finite(number) for name, number in value.items()}
 
 
 def finite_list(value: object) -> tuple[float, ...]:

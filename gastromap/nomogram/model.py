@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from gastromap.errors import ModelError
 from gastromap.evaluation.stages import STAGES
 from gastromap.nomogram.clinical import DIFFERENTIATION, LAUREN, check_clinical
-from gastromap.nomogram.json_file import dump_object, finite, finite_list, load_model_object
+from gastromap.nomogram.json_file import dump_object, finite, finite_list, finite_numbers, load_model_object
 from gastromap.results import ClinicalVariables, NomogramOmitted, NomogramResult, PredictorContribution
 
 __all__ = ["COEFFICIENTS", "SIZE_LIMIT_CM", "NomogramModel", "apply"]
@@ -116,10 +116,10 @@ class NomogramModel:
         patients = content["patients"]
         try:
             model = {
-                "coefficients": _numbers(content["coefficients"]),
+                "coefficients": finite_numbers(content["coefficients"]),
                 "thresholds": finite_list(content["thresholds"]),
                 "rad_score_range_sd": finite_list(content["rad_score_range_sd"]),
-                "standard_errors": _numbers(content["standard_errors"]),
+                "standard_errors": finite_numbers(content["standard_errors"]),
                 "patients": None if patients is None else int(finite(patients)),
             }
             if len(model["rad_score_range_sd"]) != 2:  # type: ignore[arg-type]
@@ -213,12 +213,6 @@ class NomogramModel:
         eta = np.log(probability / (1 - probability)) + self.thresholds[STAGES.index(at_least) - 1]
         lowest = sum(min(levels.values()) for levels in self.effects().values())
         return np.asarray((eta - lowest) * self.points_per_log_odds)
-
-
-def _numbers(value: object) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return {str(name): finite(number) for name, number in value.items()}
 
 
 def _refuse(expected: str) -> None:

@@ -6,7 +6,6 @@ size is what the network is to see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gastromap.errors import UsageError
-from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, sample_ct, sample_mask
+from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, point_at, sample_ct, sample_mask
 from gastromap.preprocessing.volume_transforms import FROM_BYTES
 
 __all__ = ["LARGEST_CROP_MM", "CtScan", "PairCrop", "crop_centre", "crop_scan"]
@@ -82,7 +81,7 @@ def crop_centre(scan: CtScan) -> _Point:
         return scan.centre_lps
     affine = np.asarray(scan.affine_lps, float)
     if scan.mask is not None and scan.mask.any():
-        return _point(affine, [float(axis.mean()) for axis in np.nonzero(scan.mask)])
+        return mask_centre(scan.mask, affine)
     sides = np.linalg.norm(affine[:3, :3], axis=0)[::-1] * scan.hu.shape
     if sides.max() > LARGEST_CROP_MM:
         raise UsageError(
@@ -92,7 +91,7 @@ def crop_centre(scan: CtScan) -> _Point:
             got=f"none of them, and a side of {sides.max():.0f} mm",
             remedy="Mark the tumour, let the segmentation find it, or give the centre (center1, center2).",
         )
-    return _point(affine, [(n - 1) / 2 for n in scan.hu.shape])
+    return point_at(affine, [(n - 1) / 2 for n in scan.hu.shape])
 
 
 def crop_scan(scan: CtScan, profile: VolumeProfile, *, margin_mm: float = 0.0) -> PairCrop:
@@ -129,8 +128,3 @@ def crop_scan(scan: CtScan, profile: VolumeProfile, *, margin_mm: float = 0.0) -
     if scan.mask is not None:
         mask = (sample_mask(scan.mask, scan.affine_lps, grid) >= 0.5).astype(np.uint8)
     return PairCrop(image, mask, grid)
-
-
-def _point(affine: NDArray[np.float64], index: Sequence[float]) -> _Point:
-    x, y, z = affine[:3, :3] @ np.asarray(index, float)[::-1] + affine[:3, 3]
-    return float(x), float(y), float(z)

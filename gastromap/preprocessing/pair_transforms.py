@@ -16,7 +16,7 @@ from gastromap.errors import UsageError
 from gastromap.preprocessing.pair import CtScan, crop_scan
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.preprocessing.volume import VolumeProfile
-from gastromap.preprocessing.volume_transforms import FROM_BYTES
+from gastromap.preprocessing.volume_transforms import FROM_BYTES, slices_first
 
 __all__ = ["AssemblePaird", "PreparePaird", "assembled", "pair_preprocessing"]
 
@@ -157,14 +157,9 @@ def _scan(record: Mapping[Hashable, Any], number: int, role: str) -> CtScan:
         )
     centre = record.get(f"center{number}")
     return CtScan(
-        hu=_slices_first(image),
+        hu=slices_first(image),
         affine_lps=RAS_TO_LPS @ np.asarray(image.affine, float),
-        mask=None if mask is None else _slices_first(mask),
+        mask=None if mask is None else slices_first(mask),
         centre_lps=None if centre is None else (float(centre[0]), float(centre[1]), float(centre[2])),
         role=role,
     )
-
-
-def _slices_first(image: MetaTensor) -> NDArray[np.float32]:
-    """(1, columns, rows, slices) of NIfTI as (slices, rows, columns)."""
-    return np.ascontiguousarray(np.asarray(image[0], np.float32).transpose(2, 1, 0))

@@ -17,7 +17,16 @@ from scipy import ndimage
 
 from gastromap.errors import ModelError
 
-__all__ = ["SOFT_TISSUE_HU", "PatientGrid", "VolumeProfile", "sample_ct", "sample_mask", "to_source"]
+__all__ = [
+    "SOFT_TISSUE_HU",
+    "PatientGrid",
+    "VolumeProfile",
+    "mask_centre",
+    "point_at",
+    "sample_ct",
+    "sample_mask",
+    "to_source",
+]
 
 #: Level 40, width 400 (longitudinal design, section 1).
 SOFT_TISSUE_HU = (-160.0, 240.0)
@@ -138,10 +147,21 @@ class PatientGrid:
         affine[:3, 3] = self.origin_lps
         return affine
 
-    def point(self, index: Sequence[float]) -> NDArray[np.float64]:
+    def point(self, index: Sequence[float]) -> _Triple:
         """Patient coordinates (x, y, z) in mm of an index (slice, row, column), which may be fractional."""
-        steps = np.asarray(index, float)[::-1] * self.spacing_mm[::-1]
-        return np.asarray(self.origin_lps) + steps
+        return point_at(self.affine_lps, index)
+
+
+def point_at(affine_lps: NDArray[np.floating], index: Sequence[float]) -> _Triple:
+    """Patient coordinates (x, y, z) in mm of an index (slice, row, column), which may be fractional."""
+    affine = np.asarray(affine_lps, float)
+    x, y, z = affine[:3, :3] @ np.asarray(index, float)[::-1] + affine[:3, 3]
+    return float(x), float(y), float(z)
+
+
+def mask_centre(mask: NDArray[Any], affine_lps: NDArray[np.floating]) -> _Triple:
+    """Mean of the voxel centres of a mask, not empty, as (x, y, z) in mm."""
+    return point_at(affine_lps, [float(axis.mean()) for axis in np.nonzero(mask)])
 
 
 def sample_ct(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.preprocessing.volume import PatientGrid, sample_ct, sample_mask
 
-__all__ = ["FROM_BYTES", "PrepareCtVolumed"]
+__all__ = ["FROM_BYTES", "PrepareCtVolumed", "slices_first"]
 
 #: Prepared volumes are kept as 8 bit, 1.6 HU a step: a whole cohort fits into memory.
 FROM_BYTES = 1 / 255
@@ -73,8 +73,8 @@ class PrepareCtVolumed(MapTransform):
         (key,) = self.keys
         image: MetaTensor = result[key]
         affine = RAS_TO_LPS @ np.asarray(image.affine, float)
-        hu = _slices_first(image)
-        mask = _slices_first(result[self._label_key]) if self._label_key in result else None
+        hu = slices_first(image)
+        mask = slices_first(result[self._label_key]) if self._label_key in result else None
         grid = self._grid(hu, affine, mask)
         scaled = np.round(sample_ct(hu, affine, grid) / FROM_BYTES).astype(np.uint8)
         meta = {k: v for k, v in image.meta.items() if k == "filename_or_obj"}
@@ -105,6 +105,6 @@ class PrepareCtVolumed(MapTransform):
         return PatientGrid.covering(cut, (sides[0], sides[1], sides[2]), self._spacing, multiple=self._multiple)
 
 
-def _slices_first(image: MetaTensor) -> NDArray[np.float32]:
+def slices_first(image: MetaTensor) -> NDArray[np.float32]:
     """(1, columns, rows, slices) of NIfTI as (slices, rows, columns)."""
     return np.ascontiguousarray(np.asarray(image[0], np.float32).transpose(2, 1, 0))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from gastromap.model_card import WEIGHTS_NAME, ModelCard
-from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, sample_ct, to_source
+from gastromap.model_card import ModelCard
+from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, sample_ct, to_source
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
 from gastromap.staging import best_device
@@ -21,16 +21,13 @@ from gastromap.staging import best_device
 __all__ = [
     "COARSE_CARD",
     "COARSE_WEIGHTS",
-    "SEGMENTATION_BUNDLE",
     "FinderNetwork",
-    "LazyTumourFinder",
     "TumourFinder",
     "TumourFinding",
 ]
 
 _log = logging.getLogger(__name__)
 
-SEGMENTATION_BUNDLE = "gastric_tumor_segmentation"
 COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
 
 
@@ -169,8 +166,6 @@ class TumourFinder:
         column, row, step = (float(value) for value in np.linalg.norm(affine[:3, :3], axis=0))
         spacing = (step, row, column)
         areas = slice_areas_mm2(mask, spacing)
-        index = np.array([axis.mean() for axis in np.nonzero(mask)])[::-1]
-        x, y, z = affine[:3, :3] @ index + affine[:3, 3]
         return TumourFinding(
             reason="",
             probability=probability,
@@ -178,7 +173,7 @@ class TumourFinder:
             measures=measure_tumour(mask, spacing, hu),
             key_index=int(np.argmax(areas)),
             key_area_mm2=float(areas.max()),
-            centre_lps=(float(x), float(y), float(z)),
+            centre_lps=mask_centre(mask, affine),
             stomach_ml=stomach_ml,
         )
 
@@ -195,13 +190,9 @@ class TumourFinder:
         tumour = out[profile.regions.index("tumour")]
         stomach_ml = float((stomach >= 0.5).sum() * voxel_ml)
         labels, count = ndimage.label(tumour >= self.limits.coarse_threshold, structure=np.ones((3, 3, 3)))
-        found = []
-        for number in range(1, count + 1):
-            inside = labels == number
-            weights = tumour * inside
-            middle = ndimage.center_of_mass(weights)
-            x, y, z = grid.point(middle)
-            found.append(_Candidate((float(x), float(y), float(z)), float(weights.sum())))
+        numbers = range(1, count + 1)
+        middles, weights = ndimage.center_of_mass(tumour, labels, numbers), ndimage.sum_labels(tumour, labels, numbers)
+        found = [_Candidate(grid.point(m), float(w)) for m, w in zip(middles, weights, strict=True)]
         found.sort(key=lambda candidate: -candidate.weight)
         return found[: self.limits.candidates], stomach_ml
 
@@ -214,13 +205,10 @@ class TumourFinder:
         for candidate in candidates:
             if any(_inside(candidate.centre_lps, grid, share=0.25) for grid in seen):
                 continue
-            grid, values = self._window(hu, affine, candidate.centre_lps)
-            mask = largest_component(values >= self.limits.threshold)
+            grid, values, mask = self._look(hu, affine, candidate.centre_lps)
             if mask.any():
                 # Again around what was found, so that a large tumour is not cut off by the window.
-                middle = grid.point([axis.mean() for axis in np.nonzero(mask)])
-                grid, values = self._window(hu, affine, (float(middle[0]), float(middle[1]), float(middle[2])))
-                mask = largest_component(values >= self.limits.threshold)
+                grid, values, mask = self._look(hu, affine, mask_centre(mask, grid.affine_lps))
             seen.append(grid)
             weight = float(values[mask].sum())
             if mask.any() and (best is None or weight > best[0]):
@@ -233,41 +221,15 @@ class TumourFinder:
         return None if best is None else best[1:]
 
     @torch.inference_mode()
-    def _window(
+    def _look(
         self, hu: NDArray[np.floating], affine: NDArray[np.float64], centre_lps: tuple[float, float, float]
-    ) -> tuple[PatientGrid, NDArray[np.float32]]:
+    ) -> tuple[PatientGrid, NDArray[np.float32], NDArray[np.bool_]]:
+        """Window around a point, probabilities in it, and their largest part above the threshold."""
         profile = self._fine_profile
         grid = PatientGrid.around(centre_lps, profile.spacing_mm, self.limits.window)
         image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
         values: NDArray[np.float32] = torch.sigmoid(self._fine(image.to(self.device)).float())[0, 0].cpu().numpy()
-        return grid, values
-
-
-class LazyTumourFinder:
-    """A finder whose networks are read when the first volume comes: most studies bring a segmentation of their own.
-
-    Parameters
-    ----------
-    models : Path
-        Folder of the weights.
-    device : torch.device
-    """
-
-    def __init__(self, models: Path, *, device: torch.device) -> None:
-        self._models, self._device = models, device
-        self._finder: TumourFinder | None = None
-
-    @classmethod
-    def find(cls, models: Path, *, device: torch.device) -> LazyTumourFinder | None:
-        """Finder of the bundle below the folder of bundles; None where it is not there or has no weights."""
-        folder = models / SEGMENTATION_BUNDLE / "models"
-        return cls(folder, device=device) if (folder / WEIGHTS_NAME).is_file() else None
-
-    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
-        """As :class:`TumourFinder`."""
-        if self._finder is None:
-            self._finder = TumourFinder.load(self._models, device=self._device)
-        return self._finder(hu, affine_lps)
+        return grid, values, largest_component(values >= self.limits.threshold)
 
 
 def _inside(point: tuple[float, float, float], grid: PatientGrid, *, share: float) -> bool:

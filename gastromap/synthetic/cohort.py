@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from gastromap.files import write_text
 from gastromap.synthetic.cases import STAGES, sample_case
-from gastromap.synthetic.cohort_folder import Progress, Written, cohort_folder, require
+from gastromap.synthetic.cohort_folder import Progress, Written, cohort_folder, require, require_counts
 from gastromap.synthetic.export_scan import MATRIX, plan_scan
 from gastromap.synthetic.export_tables import clinical_csv, clinical_row, datalist_json, split_cases
 from gastromap.synthetic.scanners import CENTRES
@@ -138,9 +138,7 @@ def write_cohort(
     OutputError
         ``OUTPUT_UNWRITABLE``.
     """
-    require("patients", "a whole number from 1", patients, valid=patients >= 1)
-    require("workers", "a whole number from 1", workers, valid=workers >= 1)
-    require("validation share", "0 to below 1", validation_share, valid=0 <= validation_share < 1)
+    require_counts(patients=patients, workers=workers, validation_share=validation_share)
     cases = list(iter_cohort(patients, plan.seed, centres=plan.centres, stages=plan.stages))
     with cohort_folder(out, plan.to_json()) as folder:
         jobs = {case.patient_id: partial(_write_patient, plan, case) for case in cases}

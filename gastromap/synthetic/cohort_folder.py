@@ -20,7 +20,7 @@ from typing import Any
 from gastromap.errors import OutputError, UsageError
 from gastromap.files import write_text
 
-__all__ = ["CohortFolder", "Progress", "WritePatient", "Written", "cohort_folder", "require"]
+__all__ = ["CohortFolder", "Progress", "WritePatient", "Written", "cohort_folder", "require", "require_counts"]
 
 #: Called with finished and all patients.
 Progress = Callable[[int, int], None]
@@ -51,6 +51,19 @@ def require(name: str, expected: str, got: object, *, valid: bool) -> None:
     if not valid:
         remedy = "Correct the argument."
         raise UsageError("SYNTH_ARGUMENT", where=name, expected=expected, got=str(got), remedy=remedy)
+
+
+def require_counts(*, patients: int, workers: int, validation_share: float) -> None:
+    """Refuse what no cohort can be written with.
+
+    Raises
+    ------
+    UsageError
+        ``SYNTH_ARGUMENT``.
+    """
+    require("patients", "a whole number from 1", patients, valid=patients >= 1)
+    require("workers", "a whole number from 1", workers, valid=workers >= 1)
+    require("validation share", "0 to below 1", validation_share, valid=0 <= validation_share < 1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from gastromap.files import write_text
 from gastromap.synthetic.cohort import CohortPlan, clinical_name
-from gastromap.synthetic.cohort_folder import Progress, Written, cohort_folder, require
+from gastromap.synthetic.cohort_folder import Progress, Written, cohort_folder, require, require_counts
 from gastromap.synthetic.export_crop import render_cube, write_cube
 from gastromap.synthetic.export_scan import MATRIX, Scan
 from gastromap.synthetic.export_tables import clinical_csv
@@ -71,9 +71,7 @@ def write_longitudinal(
     OutputError
         ``OUTPUT_UNWRITABLE``.
     """
-    require("patients", "a whole number from 1", patients, valid=patients >= 1)
-    require("workers", "a whole number from 1", workers, valid=workers >= 1)
-    require("validation share", "0 to below 1", validation_share, valid=0 <= validation_share < 1)
+    require_counts(patients=patients, workers=workers, validation_share=validation_share)
     everybody = list(
         iter_longitudinal(
             patients, plan.seed, centres=plan.centres, stages=plan.stages, missing_followup=plan.missing_followup

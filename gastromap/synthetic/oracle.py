@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gastromap.evaluation.ranking import binary_auc
-from gastromap.synthetic.survival import concordance
+from gastromap.evaluation.survival.weighted import harrell_c
 from gastromap.synthetic.visits import Visits
 
 __all__ = ["Oracle", "describe", "oracle_of", "truth_csv", "truth_row"]
@@ -64,7 +64,7 @@ def oracle_of(rows: Sequence[Mapping[str, Any]]) -> Oracle:
 
     def c(*parts: str) -> float:
         risk = [sum(values) for values in zip(*(column(part) for part in parts), strict=True)]
-        return concordance(column("os_months"), column("death"), risk)
+        return harrell_c(column("os_months"), column("death"), risk)
 
     visible = c("log_hazard_visible")
     lnm = [row["lnm"] == 1 for row in rows]

@@ -20,7 +20,6 @@ __all__ = [
     "WEIBULL_SHAPE",
     "Hazard",
     "Outcome",
-    "concordance",
     "draw_outcome",
     "log_hazard",
     "weibull_survival",
@@ -127,31 +126,3 @@ def draw_outcome(total: float, rng: np.random.Generator) -> Outcome:
     died = WEIBULL_SCALE_MONTHS * (rng.exponential() * np.exp(-total)) ** (1 / WEIBULL_SHAPE)
     followed = rng.uniform(*_FOLLOWED_MONTHS)
     return Outcome(os_months=max(round(float(min(died, followed)), 1), 0.1), death=bool(died <= followed))
-
-
-def concordance(months: ArrayLike, death: ArrayLike, risk: ArrayLike) -> float:
-    """Harrell's C: share of comparable pairs in which the patient who died first has the higher risk.
-
-    Parameters
-    ----------
-    months : array, shape (n,)
-    death : array of bool, shape (n,)
-    risk : array, shape (n,)
-        Higher means earlier death; a tie counts one half.
-
-    Returns
-    -------
-    float
-        0 to 1; NaN without a comparable pair.
-
-    Notes
-    -----
-    A pair is comparable if the shorter time ends with death; at equal times, if one of the two lives on.
-    """
-    time, dead, score = np.asarray(months, float), np.asarray(death, bool), np.asarray(risk, float)
-    wins = pairs = 0.0
-    for i in np.flatnonzero(dead):
-        later = (time > time[i]) | ((time == time[i]) & ~dead)
-        pairs += later.sum()
-        wins += (score[i] > score[later]).sum() + 0.5 * (score[i] == score[later]).sum()
-    return wins / pairs if pairs else float("nan")

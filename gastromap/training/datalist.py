@@ -10,7 +10,7 @@ from typing import Any
 from gastromap.errors import UsageError
 from gastromap.evaluation.splits import check_patient_split
 
-__all__ = ["LEAKAGE_WORDS", "SPLITS", "read_datalist", "with_leakage_notice"]
+__all__ = ["LEAKAGE_WORDS", "SPLITS", "invalid_datalist", "read_datalist", "with_leakage_notice"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +57,8 @@ def read_datalist(
                         record[key] = str(folder / record[key])
                 record["image"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            "DATALIST_INVALID",
-            where="datalist",
-            expected="JSON with training, validation and test lists of {image, label 0-3, patient_id}",
-            got="no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
-            remedy="Write it with gastromap synth --format slices, or after that pattern.",
-        ) from error
+        remedy = "Write it with gastromap synth --format slices, or after that pattern."
+        raise invalid_datalist(error, "{image, label 0-3, patient_id}", remedy) from error
     try:
         check_patient_split(splits)
     except UsageError as error:
@@ -71,6 +66,25 @@ def read_datalist(
             raise
         _log.warning("%s: accepted by the configuration; the figures say nothing about new patients", error.got)
     return splits
+
+
+def invalid_datalist(error: Exception, records: str, remedy: str) -> UsageError:
+    """Make the error ``DATALIST_INVALID`` of what reading the file raised.
+
+    Parameters
+    ----------
+    error : Exception
+    records : str
+        Keys that a record should have.
+    remedy : str
+    """
+    return UsageError(
+        "DATALIST_INVALID",
+        where="datalist",
+        expected=f"JSON with training, validation and test lists of {records}",
+        got="no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
+        remedy=remedy,
+    )
 
 
 def with_leakage_notice(notice: str, accept_leakage: str | None) -> str:

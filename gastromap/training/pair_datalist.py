@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gastromap.errors import UsageError
 from gastromap.evaluation.splits import check_patient_split
-from gastromap.training.datalist import SPLITS
+from gastromap.training.datalist import SPLITS, invalid_datalist
 from gastromap.training.multitask_loss import LABELS
 
 __all__ = ["read_pair_datalist", "targets_of"]
@@ -49,12 +49,7 @@ def read_pair_datalist(dataset_dir: str | Path, *, name: str = "datalist.json") 
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         sides = {split: list(content.get(split, [])) for split in SPLITS}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        _refuse(
-            "datalist",
-            "JSON with training, validation and test lists of {patient_id, image1, …, lnm, death, os_months}",
-            "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
-            error,
-        )
+        raise invalid_datalist(error, "{patient_id, image1, …, lnm, death, os_months}", _REMEDY) from error
     if not any(sides.values()):
         _refuse("datalist", "records under training, validation or test", "none")
     check_patient_split(sides)

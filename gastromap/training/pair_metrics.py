@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gastromap.errors import UsageError
 from gastromap.evaluation.ranking import binary_auc
-from gastromap.evaluation.survival.weighted import RiskPairs, WeightedFollowUp
+from gastromap.evaluation.survival.weighted import harrell_c
 from gastromap.models.longitudinal.survival import os_risk
 from gastromap.training.multitask_loss import LABELS
 
@@ -40,8 +40,7 @@ def os_concordance(logits: Tensor, target: Tensor, breaks_months: Sequence[float
         return float("nan")
     risk = os_risk(logits[known, 1:].double(), breaks_months).cpu().numpy()
     death, months = (column.double().cpu().numpy() for column in target[known, 1:].unbind(1))
-    follow_up = WeightedFollowUp(months, death > 0, np.ones((1, len(months))))
-    return float(RiskPairs(follow_up, risk).concordance(uno=False)[0])
+    return harrell_c(months, death > 0, risk)
 
 
 def pair_score(logits: Tensor, target: Tensor, breaks_months: Sequence[float]) -> float:

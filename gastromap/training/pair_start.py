@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from gastromap.longitudinal.constants import LongitudinalConstants
-from gastromap.model_card import ModelCard
+from gastromap.model_card import start_volume_card
 from gastromap.models.longitudinal import LongitudinalNet
-from gastromap.preprocessing.volume import VolumeProfile
 from gastromap.training.multitask_loss import MultitaskLoss
 from gastromap.training.resuming import start_from
 from gastromap.training.survival_intervals import PAPER_BREAKS, event_quantile_breaks
@@ -140,13 +139,9 @@ def start_pair_card(
     trained_on, notice, seed
         For the card.
     """
-    ModelCard(
-        network=dict(network),
-        preprocessing=VolumeProfile.from_mapping(preprocessing).to_mapping(),
-        trained_on=trained_on,
-        notice=notice,
-        training={"seed": seed},
-    ).write(Path(folder))
+    start_volume_card(
+        folder, network=network, preprocessing=preprocessing, trained_on=trained_on, notice=notice, seed=seed
+    )
     LongitudinalConstants(breaks_months=tuple(breaks_months), preset=str(network.get("preset", "default"))).write(
         Path(folder)
     )

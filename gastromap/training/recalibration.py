@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from gastromap.bundle import Bundle
 from gastromap.calibration import Calibration, expected_calibration_error, fit_calibration, prediction_set, vote
 from gastromap.errors import UsageError
+from gastromap.evaluation.conformal import conformal_rank
+from gastromap.evaluation.endpoint_report import exact_interval
 from gastromap.files import check_none_exists, unwritable
 from gastromap.preprocessing import SlicePreprocessing
 from gastromap.staging import best_device
@@ -54,8 +56,6 @@ def set_quality(cases: Sequence[LabelledLogits], calibrations: Sequence[Calibrat
         ``nominal``, ``stages_per_set``, ``calibration_error`` (15 bins, calibrated), ``calibration_error_before`` (of
         the plain softmax) and ``patients``.
     """
-    from scipy.stats import binomtest
-
     plain = np.stack([vote(Calibration.none().apply(case.logits)).probabilities for case in cases])
     calibrated = np.stack(
         [vote(c.apply(case.logits)).probabilities for case, c in zip(cases, calibrations, strict=True)]
@@ -63,11 +63,11 @@ def set_quality(cases: Sequence[LabelledLogits], calibrations: Sequence[Calibrat
     labels = [case.label for case in cases]
     sets = [prediction_set(p, c.conformal_threshold) for p, c in zip(calibrated, calibrations, strict=True)]
     held = sum(label in stages for label, stages in zip(labels, sets, strict=True))
-    interval = binomtest(held, len(cases)).proportion_ci(method="exact")
+    low, high = exact_interval(held, len(cases))
     return {
         "coverage": held / len(cases),
-        "coverage_low": float(interval.low),
-        "coverage_high": float(interval.high),
+        "coverage_low": low,
+        "coverage_high": high,
         "nominal": calibrations[0].coverage,
         "stages_per_set": float(np.mean([len(stages) for stages in sets])),
         "calibration_error_before": expected_calibration_error(plain, labels),
@@ -88,11 +88,9 @@ def coverage_range(patients: int, *, coverage: float = 0.9, level: float = 0.95)
     coverage, level : float
         Nominal coverage, and probability of the range.
     """
-    from math import ceil
-
     from scipy.stats import beta
 
-    rank = ceil(round((patients + 1) * coverage, 9))
+    rank = conformal_rank(patients, coverage)
     if rank > patients:
         return 1.0, 1.0
     low, high = beta.interval(level, rank, patients + 1 - rank)

@@ -14,8 +14,7 @@ import torch
 from gastromap.evaluation.metrics import dice
 from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
-from gastromap.segmentation import TumourFinder
-from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS
+from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS, TumourFinder
 from gastromap.training.stored_weights import check_run, install, store_weights
 from gastromap.training.volume_datalist import read_volume_datalist
 

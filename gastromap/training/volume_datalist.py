@@ -9,7 +9,7 @@ from typing import Any
 
 from gastromap.errors import UsageError
 from gastromap.evaluation.splits import check_patient_split
-from gastromap.training.datalist import SPLITS
+from gastromap.training.datalist import SPLITS, invalid_datalist
 
 __all__ = ["read_volume_datalist"]
 
@@ -43,13 +43,8 @@ def read_volume_datalist(dataset_dir: str | Path, *, name: str = "datalist.json"
         content = json.loads((folder / name).read_text(encoding="utf-8"))
         splits = {split: [s for record in content.get(split, []) for s in _samples(record, folder)] for split in SPLITS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            "DATALIST_INVALID",
-            where="datalist",
-            expected="JSON with training, validation and test lists of {image, label, patient_id}",
-            got="no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
-            remedy="Write it with gastromap synth --format nifti or gastromap prepare, or after that pattern.",
-        ) from error
+        remedy = "Write it with gastromap synth --format nifti or gastromap prepare, or after that pattern."
+        raise invalid_datalist(error, "{image, label, patient_id}", remedy) from error
     if not splits["training"] and not splits["test"]:
         raise UsageError(
             "DATALIST_INVALID",

@@ -12,7 +12,7 @@ import torch
 
 from gastromap.longitudinal import LONGITUDINAL_BUNDLE, LongitudinalConstants
 from gastromap.model_card import WEIGHTS_NAME, ModelCard, sha256_of
-from gastromap.models import LongitudinalNet
+from gastromap.models.longitudinal import LongitudinalNet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLE = REPOSITORY / "bundles" / LONGITUDINAL_BUNDLE

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders.bundle import BUNDLE, REPOSITORY
+from builders.bundle_command import run_bundle
 
 from gastromap.training import read_datalist
 
@@ -23,17 +24,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bundle_run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
-        cwd=BUNDLE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if check:
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done
+    return run_bundle(BUNDLE, *arguments, check=check)
 
 
 class TestCommands:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import torch
 import yaml
-from builders.pairs import BUNDLE, REPOSITORY, write_pairs
+from builders.bundle_command import run_bundle
+from builders.pairs import BUNDLE, write_pairs
 from monai.bundle import ConfigWorkflow
 
 from gastromap.longitudinal import LongitudinalConstants
 from gastromap.model_card import ModelCard
-from gastromap.models import SegmentationNet
+from gastromap.models.longitudinal import SegmentationNet
 
-METADATA = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
 _TINY = {
     "preset": "tiny",
     "patch": "[32,32,32]",
@@ -42,23 +37,6 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestFormat:
-    def test_the_metadata_follow_the_schema_they_name(self) -> None:
-        schema = json.loads((Path(__file__).parent / "meta_schema_20240725.json").read_text())
-        jsonschema.validate(METADATA, schema)
-        assert METADATA["version"] in METADATA["changelog"]
-
-    def test_its_versions_are_those_of_the_first_bundle(self) -> None:
-        other = json.loads((BUNDLE.parent / "gastric_tstage_classification" / "configs" / "metadata.json").read_text())
-        for key in ("monai_version", "pytorch_version", "numpy_version", "required_packages_version"):
-            assert METADATA[key] == other[key]
-
-    def test_the_zoo_files_are_there_and_small(self) -> None:
-        for path in ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"):
-            assert (BUNDLE / path).is_file()
-        assert max(p.stat().st_size for p in BUNDLE.rglob("*") if p.is_file()) <= 25_000_000
-        for path in (BUNDLE / "configs").glob("*.yaml"):
-            assert isinstance(yaml.safe_load(path.read_text()), dict)
-
     @pytest.mark.parametrize("overlays", [[], ["frozen"]])
     def test_monai_finds_every_property_of_the_training(self, overlays: list[str], pairs: Path, tmp_path: Path) -> None:
         options = {key: yaml.safe_load(value) for key, value in _TINY.items()}
@@ -80,16 +58,7 @@ def _workflow(*configs: str, kind: str = "train", **overrides: Any) -> ConfigWor
 
 
 def _run(*arguments: str, processes: int = 1) -> str:
-    launch = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run(
-        [sys.executable, *launch, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
-        cwd=BUNDLE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    done = run_bundle(BUNDLE, *arguments, processes=processes)
     return done.stdout + done.stderr
 
 

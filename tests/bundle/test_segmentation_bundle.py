@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import jsonschema
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import yaml
 from builders.bundle import REPOSITORY
+from builders.bundle_command import run_bundle
 from monai.bundle import ConfigWorkflow
 
 from gastromap.model_card import ModelCard
 
 BUNDLE = REPOSITORY / "bundles" / "gastric_tumor_segmentation"
-METADATA = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
 _TINY = {
     "network_args::preset": "tiny",
     "patch": "[32,32,32]",
@@ -54,23 +49,6 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestFormat:
-    def test_the_metadata_follow_the_schema_they_name(self) -> None:
-        schema = json.loads((Path(__file__).parent / "meta_schema_20240725.json").read_text())
-        jsonschema.validate(METADATA, schema)
-        assert METADATA["version"] in METADATA["changelog"]
-
-    def test_its_versions_are_those_of_the_first_bundle(self) -> None:
-        other = json.loads((BUNDLE.parent / "gastric_tstage_classification" / "configs" / "metadata.json").read_text())
-        for key in ("monai_version", "pytorch_version", "numpy_version", "required_packages_version"):
-            assert METADATA[key] == other[key]
-
-    def test_the_zoo_files_are_there_and_small(self) -> None:
-        for path in ("LICENSE", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"):
-            assert (BUNDLE / path).is_file()
-        assert max(p.stat().st_size for p in BUNDLE.rglob("*") if p.is_file()) <= 25_000_000
-        for path in (BUNDLE / "configs").glob("*.yaml"):
-            assert isinstance(yaml.safe_load(path.read_text()), dict)
-
     def test_monai_finds_every_property_of_the_training(self, volumes: Path, tmp_path: Path) -> None:
         workflow = ConfigWorkflow(
             config_file=[str(BUNDLE / "configs" / "train.yaml")],
@@ -85,18 +63,6 @@ class TestFormat:
         assert workflow.check_properties() in (None, [])
 
 
-def _run(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", "--logging_file", "configs/logging.conf", *arguments],
-        cwd=BUNDLE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-
-
 @pytest.mark.slow
 class TestCommands:
     """In this order: inference needs the files of the training."""
@@ -107,7 +73,8 @@ class TestCommands:
 
     def test_the_fine_network_trains_and_writes_weights_and_card(self, volumes: Path, run_folder: Path) -> None:
         overrides = [part for key, value in _TINY.items() for part in (f"--{key}", value)]
-        _run(
+        run_bundle(
+            BUNDLE,
             "--config_file", "configs/train.yaml",
             "--dataset_dir", str(volumes), "--ckpt_dir", str(run_folder), *overrides,
         )  # fmt: skip
@@ -118,7 +85,8 @@ class TestCommands:
     def test_inference_writes_a_mask_a_volume_in_the_place_of_the_volume(
         self, volumes: Path, run_folder: Path, tmp_path: Path
     ) -> None:
-        _run(
+        run_bundle(
+            BUNDLE,
             "--config_file", "configs/inference.yaml",
             "--dataset_dir", str(volumes), "--ckpt_dir", str(run_folder), "--output_dir", str(tmp_path),
         )  # fmt: skip
@@ -129,7 +97,8 @@ class TestCommands:
         np.testing.assert_allclose(corners[0], corners[1], atol=1e-3)
 
     def test_the_coarse_network_trains_with_its_overlay(self, volumes: Path, tmp_path: Path) -> None:
-        _run(
+        run_bundle(
+            BUNDLE,
             "--config_file", "['configs/train.yaml','configs/coarse.yaml']",
             "--dataset_dir", str(volumes), "--ckpt_dir", str(tmp_path), "--patch", "[32,48,48]",
             "--max_epochs", "1", "--batch_size", "2",

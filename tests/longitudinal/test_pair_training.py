@@ -14,7 +14,7 @@ from monai.transforms import Compose
 from sklearn.metrics import roc_auc_score
 
 from gastromap.errors import UsageError
-from gastromap.models import LongitudinalNet, SegmentationNet
+from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 from gastromap.models.longitudinal.survival import mean_survival_months
 from gastromap.preprocessing.pair_augmentation import RandomPaird
 from gastromap.preprocessing.pair_transforms import AssemblePaird, pair_preprocessing

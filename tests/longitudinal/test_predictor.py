@@ -25,7 +25,7 @@ from gastromap.longitudinal import (
     outcomes,
 )
 from gastromap.model_card import ModelCard
-from gastromap.models import LongitudinalNet
+from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.models.longitudinal.constants import CalibrationConstants, LongitudinalCalibration
 from gastromap.training.pair_datalist import read_pair_datalist
 from gastromap.training.pair_outputs import encode_records, judge_pairs, prediction_table, shuffled_followup

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gastromap.errors import UsageError
 from gastromap.explain_3d import co_attention_maps, grad_cam_3d, to_voxels
-from gastromap.models import LongitudinalNet
+from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.models.longitudinal.survival import os_risk
 
 BREAKS = tuple(float(b) for b in range(0, 110, 10))

@@ -10,8 +10,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from gastromap.errors import ModelError, UsageError
-from gastromap.models import LongitudinalNet, SegmentationNet
-from gastromap.models.longitudinal import PRESETS, Preset
+from gastromap.models.longitudinal import PRESETS, LongitudinalNet, Preset, SegmentationNet
 from gastromap.models.longitudinal.mamba import keeps_float32
 from gastromap.models.longitudinal.presets import StemConv
 

@@ -11,7 +11,7 @@ from monai.losses import DiceLoss
 from monai.networks.utils import convert_to_torchscript
 
 from gastromap.errors import UsageError
-from gastromap.models import LongitudinalNet, SegmentationNet
+from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gastromap.preprocessing.volume import VolumeProfile
-from gastromap.segmentation import FinderLimits, FinderNetwork, TumourFinder
+from gastromap.segmentation.finder import FinderNetwork, TumourFinder
+from gastromap.segmentation.limits import FinderLimits
 
 _WATER, _TUMOUR, _FAT = 10.0, 180.0, -100.0
 

@@ -13,7 +13,8 @@ from segmentation.test_finder import _finder  # the networks that read Hounsfiel
 from gastromap.errors import ModelError, UsageError
 from gastromap.model_card import WEIGHTS_NAME, ModelCard, start_volume_card
 from gastromap.models.registry import build_network
-from gastromap.segmentation import LazyTumourFinder, TumourFinder
+from gastromap.segmentation.finder import TumourFinder
+from gastromap.segmentation.lazy import LazyTumourFinder
 from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
 
 _FINE = {"type": "SegmentationNet", "preset": "tiny"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gastromap.evaluation.ranking import binary_auc
+from gastromap.evaluation.survival.weighted import harrell_c
 from gastromap.synthetic.cases import sample_case
 from gastromap.synthetic.export_tables import split_by_stratum
 from gastromap.synthetic.followup import nodes_in_fat, refilled_stomach, treated_nodes
@@ -17,7 +18,6 @@ from gastromap.synthetic.phantom import Phantom
 from gastromap.synthetic.survival import (
     WEIBULL_SCALE_MONTHS,
     WEIBULL_SHAPE,
-    concordance,
     draw_outcome,
     log_hazard,
     weibull_survival,
@@ -41,7 +41,7 @@ class TestConcordance:
         ("risk", "expected"), [((3, 2, 1), 1.0), ((2, 3, 1), 0.5), ((1, 2, 3), 0.0), ((1, 1, 0), 0.75)]
     )
     def test_three_patients_by_hand(self, risk: tuple[int, ...], expected: float) -> None:
-        assert concordance([1, 2, 3], [True, False, True], risk) == expected
+        assert harrell_c([1, 2, 3], [True, False, True], risk) == expected
 
     def test_it_equals_scikit_survival(self, everybody: list[Visits]) -> None:
         metrics = pytest.importorskip("sksurv.metrics")
@@ -49,14 +49,14 @@ class TestConcordance:
         months = np.array([v.course.outcome.os_months for v in some])
         death = np.array([v.course.outcome.death for v in some])
         risk = np.round([v.course.hazard.total for v in some], 1)  # with ties
-        assert concordance(months, death, risk) == pytest.approx(
+        assert harrell_c(months, death, risk) == pytest.approx(
             metrics.concordance_index_censored(death, months, risk)[0], abs=1e-12
         )
 
     def test_a_negated_score_gives_the_rest_to_one(self) -> None:
         rng = np.random.default_rng(0)
         months, death, risk = rng.exponential(size=80), rng.random(80) < 0.6, rng.normal(size=80)
-        assert concordance(months, death, -risk) == pytest.approx(1 - concordance(months, death, risk))
+        assert harrell_c(months, death, -risk) == pytest.approx(1 - harrell_c(months, death, risk))
 
 
 class TestSurvival:

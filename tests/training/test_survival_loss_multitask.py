@@ -12,7 +12,7 @@ import torch
 from sksurv.metrics import concordance_index_censored
 
 from gastromap.errors import ModelError, UsageError
-from gastromap.models import LongitudinalNet
+from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.models.longitudinal.constants import CalibrationConstants, LongitudinalCalibration
 from gastromap.models.longitudinal.survival import mean_survival_months, os_risk, survival_at, survival_at_breaks
 from gastromap.training.longitudinal_calibration import fit_constants

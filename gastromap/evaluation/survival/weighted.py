@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["RiskPairs", "WeightedFollowUp", "brier", "brier_of_kaplan_meier"]
+__all__ = ["RiskPairs", "WeightedFollowUp", "brier", "brier_of_kaplan_meier", "harrell_c"]
 
 _Array = NDArray[np.float64]
 
@@ -131,6 +131,19 @@ class RiskPairs:
             top += np.where(weight[:, part] > 0, weight[:, part] * lower, 0.0).sum(axis=1)
         found = _ratio(top, weight.sum(axis=1) * survivors.sum(axis=1))
         return np.where(np.isfinite(found), found, np.nan)
+
+
+def harrell_c(time: ArrayLike, death: ArrayLike, risk: ArrayLike) -> float:
+    """Harrell's C of patients who count alike; NaN without a comparable pair.
+
+    Parameters
+    ----------
+    time, death, risk : array, shape (n,)
+        A higher risk means an earlier death; a tie counts one half.
+    """
+    months = np.asarray(time, float)
+    follow_up = WeightedFollowUp(months, np.asarray(death, bool), np.ones((1, len(months))))
+    return float(RiskPairs(follow_up, np.asarray(risk, float)).concordance(uno=False)[0])
 
 
 def brier(follow_up: WeightedFollowUp, survival: _Array, months: ArrayLike) -> _Array:

@@ -1,0 +1,48 @@
+"""A finder that costs nothing until the first volume without a marked tumour comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gastromap.model_card import WEIGHTS_NAME
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from gastromap.segmentation.finder import TumourFinder, TumourFinding
+
+__all__ = ["SEGMENTATION_BUNDLE", "LazyTumourFinder"]
+
+SEGMENTATION_BUNDLE = "gastric_tumor_segmentation"
+
+
+class LazyTumourFinder:
+    """A finder whose networks are read when the first volume comes: most studies bring a segmentation of their own.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of the weights.
+    device : torch.device
+    """
+
+    def __init__(self, models: Path, *, device: torch.device) -> None:
+        self._models, self._device = models, device
+        self._finder: TumourFinder | None = None
+
+    @classmethod
+    def find(cls, models: Path, *, device: torch.device) -> LazyTumourFinder | None:
+        """Finder of the bundle below the folder of bundles; None where it is not there or has no weights."""
+        folder = models / SEGMENTATION_BUNDLE / "models"
+        return cls(folder, device=device) if (folder / WEIGHTS_NAME).is_file() else None
+
+    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
+        """As :class:`TumourFinder`."""
+        if self._finder is None:
+            from gastromap.segmentation.finder import TumourFinder
+
+            self._finder = TumourFinder.load(self._models, device=self._device)
+        return self._finder(hu, affine_lps)
