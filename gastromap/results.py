@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gastromap.volume import CtVolume
 
+if TYPE_CHECKING:
+    from gastromap.longitudinal.predictor import LongitudinalResult
+    from gastromap.segmentation.measures import TumourMeasures
+
 __all__ = [
     "ClinicalVariables",
+    "Comparison",
     "Confidence",
+    "Examination",
     "GradCamResult",
     "KeySlice",
     "KeySliceOrigin",
@@ -25,13 +31,20 @@ __all__ = [
     "NomogramResult",
     "PredictorContribution",
     "RunRecord",
+    "SizeChange",
+    "SizeOrigin",
     "SlicePrediction",
     "StageResult",
     "StudyResult",
+    "Tumour",
 ]
 
 #: Who chose the key slice, in the order of authority of the T-stage design.
 KeySliceOrigin = Literal["call_uid", "call_index", "seg", "rtstruct", "kos", "auto"]
+
+#: Where a size comes from: given with the clinical variables, measured in a DICOM segmentation or in the mask of the
+#: segmentation model.
+SizeOrigin = Literal["given", "seg", "auto"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,7 @@ class ClinicalVariables:
     tumour_size_cm: float | None = None
     differentiation: Literal["well", "moderate", "poor"] | None = None
     lauren: Literal["intestinal", "diffuse", "mixed"] | None = None
+    size_origin: SizeOrigin = "given"
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -163,6 +177,77 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Tumour:
+    """A tumour mask on the grid of its volume, and its size."""
+
+    origin: Literal["seg", "auto"]  #: DICOM segmentation, or the segmentation model
+    mask: NDArray[np.bool_] = field(repr=False)  #: shape of the volume, not empty
+    centre_lps: tuple[float, float, float]  #: middle of the mask in mm
+    measures: TumourMeasures
+    probability: float | None = None  #: mean inside the mask, 0 to 1, not calibrated; None for a DICOM segmentation
+    model: ModelIdentity | None = None  #: of the segmentation model
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is known of one CT examination before it is staged."""
+
+    volume: CtVolume
+    key_slice: KeySlice | None  #: None only after treatment, where no tumour was found or marked
+    tumour: Tumour | None  #: None where nobody marked one and the segmentation model did not run or found none
+    no_tumour: str = ""  #: why there is no tumour, as words of a sentence; empty where there is one
+    crop_centre_lps: tuple[float, float, float] | None = None  #: of the crop of the longitudinal model, mm
+    warnings: tuple[str, ...] = ()  #: codes
+
+
+@dataclass(frozen=True)
+class SizeChange:
+    """One measure of the tumour before and after treatment."""
+
+    name: Literal["volume_ml", "long_axis_mm", "thickness_mm"]
+    before: float
+    after: float  #: 0 where no tumour was found after treatment
+
+    @property
+    def relative(self) -> float:
+        """(after - before) / before: -0.3 is a decrease by 30 %."""
+        return self.after / self.before - 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the CT after treatment adds.
+
+    Attributes
+    ----------
+    followup : Examination
+    interval_days : int, optional
+        From the baseline to the follow-up; None where a date is missing.
+    stage : StageResult, optional
+        Of the follow-up, a ycT category; None where it has no key slice.
+    grad_cam : GradCamResult, optional
+        Of the follow-up's key slice.
+    changes : tuple of SizeChange
+        Empty where the size at one of the dates is unknown.
+    outlook : LongitudinalResult, optional
+        Node metastasis and survival, with maps.
+    omitted : str
+        Why there is no outlook, as a sentence; empty where there is one.
+    crop_by_stomach : bool
+        The crop of the follow-up was placed by the stomach, because no tumour was found in it.
+    """
+
+    followup: Examination
+    interval_days: int | None
+    stage: StageResult | None
+    grad_cam: GradCamResult | None
+    changes: tuple[SizeChange, ...]
+    outlook: LongitudinalResult | None
+    omitted: str = ""
+    crop_by_stomach: bool = False
+
+
+@dataclass(frozen=True)
 class StudyResult:
     """All that the writers need, once."""
 
@@ -173,3 +258,5 @@ class StudyResult:
     nomogram: NomogramResult | NomogramOmitted
     run: RunRecord
     warnings: tuple[str, ...] = ()
+    tumour: Tumour | None = None  #: of ``volume``
+    comparison: Comparison | None = None  #: where a follow-up was sent with ``volume``
