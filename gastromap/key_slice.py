@@ -14,8 +14,9 @@ import pydicom
 
 from gastromap.dicom_input.folder import DicomFolder
 from gastromap.dicom_input.labels import quiet_pydicom
-from gastromap.dicom_input.outlines import OutlineError, belongs_to, rtstruct_areas, seg_areas
+from gastromap.dicom_input.outlines import rtstruct_areas, seg_areas
 from gastromap.dicom_input.parse import ParsedFile
+from gastromap.dicom_input.segments import OutlineError, belongs_to, own_result
 from gastromap.errors import Refusal, UsageError
 from gastromap.results import KeySlice, KeySliceOrigin
 from gastromap.volume import CtVolume
@@ -65,11 +66,6 @@ def _requested(volume: CtVolume, requested: str) -> KeySlice:
     )
 
 
-def _own_result(header: pydicom.Dataset) -> bool:
-    """Whether this application wrote the object; its own key object would confirm itself for ever."""
-    return str(header.get("SeriesDescription") or "").casefold().startswith("gastromap")
-
-
 def _largest(
     folder: DicomFolder,
     volume: CtVolume,
@@ -78,7 +74,7 @@ def _largest(
 ) -> KeySlice | None:
     areas: dict[int, float] = {}
     for parsed in folder.objects:
-        if parsed.kind != kind or parsed.header is None or _own_result(parsed.header):
+        if parsed.kind != kind or parsed.header is None or own_result(parsed.header):
             continue
         try:
             found = measure(parsed, volume)
@@ -115,7 +111,7 @@ def _key_object(folder: DicomFolder, volume: CtVolume) -> KeySlice | None:
     referenced: set[str] = set()
     for parsed in folder.objects:
         header = parsed.header
-        if parsed.kind != "kos" or header is None or _own_result(header) or not belongs_to(header, volume):
+        if parsed.kind != "kos" or header is None or own_result(header) or not belongs_to(header, volume):
             continue
         titles = {str(item.get("CodeValue") or "").strip() for item in header.get("ConceptNameCodeSequence") or ()}
         if not titles & _REJECTING_TITLES:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from gastromap.cohort.files import check_hounsfield, load_nifti, patient_axes
 from gastromap.dicom_input import DicomFolder, GateSettings, build_volume, select_series
 from gastromap.dicom_input.folder import parse_folder
-from gastromap.dicom_input.outlines import OutlineError
 from gastromap.dicom_input.parse import ParsedFile, parse_file
 from gastromap.dicom_input.scan import identify
-from gastromap.dicom_input.seg_mask import seg_mask
+from gastromap.dicom_input.seg_mask import marked_tumour
+from gastromap.dicom_input.segments import OutlineError
 from gastromap.dicom_input.studies import Role
 from gastromap.errors import Refusal
 from gastromap.volume import CtVolume
@@ -250,28 +250,16 @@ def _dicom_mask(
         remedy = "Convert image and mask to NIfTI together, or the mask to a DICOM SEG."
         _refuse("MASK_FORMAT", where, "a DICOM SEG, as its image", "NIfTI", remedy)
     objects = folder.objects if path is None else _parsed(path, settings)
-    found = None
+    named = path is not None
     try:
-        for parsed in objects:
-            if parsed.kind != "seg" or (path is None and _own_result(parsed)):
-                continue
-            drawn = seg_mask(parsed, volume, any_segment=path is not None)
-            if drawn is not None:
-                found = drawn if found is None else found | drawn
-    except (OutlineError, AttributeError, TypeError, ValueError, RuntimeError, OSError) as error:
-        # The other types come from attributes that are absent or hold something else than the standard says.
-        got = str(error) if isinstance(error, OutlineError) else f"an invalid one ({type(error).__name__})"
-        _refuse("PIXEL_DATA", where, "a readable tumour segmentation", got, "Send the segmentation again.")
+        # A network must not learn from its own outlines unless somebody names them.
+        found = marked_tumour(objects, volume, any_segment=named, own_results=named)
+    except OutlineError as error:
+        _refuse("PIXEL_DATA", where, "a readable tumour segmentation", str(error), "Send the segmentation again.")
     if found is None and path is not None:
         got = "none that names this series and a tumour"
         _refuse("MASK_REFERENCE", where, "a DICOM SEG of the images", got, "Give the segmentation of this series.")
     return None if found is None else found.astype(np.uint8)
-
-
-def _own_result(parsed: ParsedFile) -> bool:
-    """Whether this application drew it: a network must not learn from its own outlines unless somebody names them."""
-    description = "" if parsed.header is None else str(parsed.header.get("SeriesDescription") or "")
-    return description.casefold().startswith("gastromap")
 
 
 def _parsed(path: Path, settings: GateSettings) -> Sequence[ParsedFile]:

@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from gastromap.dicom_input.outlines import (
-    OutlineError,
-    _first,
-    _floats,
-    _frame_slice,
-    _Grid,
-    _items,
-    _SegPixels,
-    _tumour_segments,
-    belongs_to,
-)
 from gastromap.dicom_input.parse import ParsedFile
+from gastromap.dicom_input.segments import (
+    OutlineError,
+    SegPixels,
+    SliceGrid,
+    belongs_to,
+    first_item,
+    floats_of,
+    frame_slice,
+    items_of,
+    own_result,
+    segment_pixels,
+    tumour_segments,
+)
 from gastromap.volume import CtVolume
 
-__all__ = ["seg_mask"]
+__all__ = ["marked_tumour", "seg_mask"]
 
 _SAME_DIRECTION = np.cos(np.radians(0.1))
 _SAME_SPACING = 0.01
+
+
+def marked_tumour(
+    objects: Iterable[ParsedFile], volume: CtVolume, *, any_segment: bool = False, own_results: bool = False
+) -> NDArray[np.bool_] | None:
+    """Unite the tumours of all segmentations among some objects.
+
+    Parameters
+    ----------
+    objects : iterable of ParsedFile
+        Of any kind; only segmentations count.
+    volume : CtVolume
+    any_segment : bool
+        As of :func:`seg_mask`.
+    own_results : bool
+        Count those that this application wrote.
+
+    Returns
+    -------
+    mask : array of bool, shape of the volume, or None
+        None where nobody looked for a tumour; all false where one was looked for and not found.
+
+    Raises
+    ------
+    OutlineError
+        If one cannot be read or lies on another grid.
+    """
+    found: NDArray[np.bool_] | None = None
+    for parsed in objects:
+        if parsed.kind != "seg" or parsed.header is None or (own_result(parsed.header) and not own_results):
+            continue
+        try:
+            drawn = seg_mask(parsed, volume, any_segment=any_segment)
+        except (AttributeError, TypeError, ValueError, RuntimeError, OSError) as error:
+            # From attributes that are absent or hold something else than the standard says.
+            msg = f"an invalid one ({type(error).__name__})"
+            raise OutlineError(msg) from None
+        if drawn is not None:
+            found = drawn if found is None else found | drawn
+    return found
 
 
 def seg_mask(parsed: ParsedFile, volume: CtVolume, *, any_segment: bool = False) -> NDArray[np.bool_] | None:
@@ -52,32 +96,34 @@ def seg_mask(parsed: ParsedFile, volume: CtVolume, *, any_segment: bool = False)
     header = parsed.header
     if header is None or not belongs_to(header, volume) or not _refers(header, volume):
         return None
-    segments = _tumour_segments(header)
-    described = _items(header, "SegmentSequence")
+    segments = tumour_segments(header)
+    described = items_of(header, "SegmentSequence")
     if not segments and any_segment and len(described) == 1:
         segments = {int(described[0].get("SegmentNumber") or 0)}
-    frames = _items(header, "PerFrameFunctionalGroupsSequence")
+    frames = items_of(header, "PerFrameFunctionalGroupsSequence")
     if not segments or not frames:
         return None
-    grid = _Grid(volume)
+    grid = SliceGrid(volume)
     same_frame = bool(grid.frame) and str(header.get("FrameOfReferenceUID") or "") == grid.frame
-    shared = _first(header, "SharedFunctionalGroupsSequence")
-    pixels = _SegPixels(parsed, header)
+    shared = first_item(header, "SharedFunctionalGroupsSequence")
+    pixels = SegPixels(parsed, header)
     mask = np.zeros(volume.hu.shape, np.bool_)
     found = False
     for number, frame in enumerate(frames):
-        index = _frame_slice(frame, shared, grid, by_position=same_frame)
+        index = frame_slice(frame, shared, grid, by_position=same_frame)
         if index is None:
             continue
         _check_plane(header, frame, shared, volume, index)
         found = True
-        mask[index] |= _of_segments(header, frame, pixels.frame(number), segments).reshape(mask.shape[1:])
+        for segment, inside in segment_pixels(header, frame, pixels.frame(number)):
+            if segment in segments:
+                mask[index] |= inside.reshape(mask.shape[1:])
     return mask if found else None
 
 
 def _refers(header: pydicom.Dataset, volume: CtVolume) -> bool:
     """Whether the object names the series of the volume, as far as it names any."""
-    series = {str(item.get("SeriesInstanceUID") or "") for item in _items(header, "ReferencedSeriesSequence")} - {""}
+    series = {str(item.get("SeriesInstanceUID") or "") for item in items_of(header, "ReferencedSeriesSequence")} - {""}
     return not series or volume.series.series_instance_uid in series
 
 
@@ -85,7 +131,7 @@ def _check_plane(
     header: pydicom.Dataset, frame: pydicom.Dataset, shared: pydicom.Dataset | None, volume: CtVolume, index: int
 ) -> None:
     def plane(sequence: str, keyword: str, count: int) -> NDArray[np.float64] | None:
-        return _floats(_first(frame, sequence) or _first(shared, sequence), keyword, count)
+        return floats_of(first_item(frame, sequence) or first_item(shared, sequence), keyword, count)
 
     affine = volume.affine_lps
     steps = np.linalg.norm(affine[:3, :2], axis=0)
@@ -104,16 +150,3 @@ def _check_plane(
     if not good:
         msg = "pixels on another grid than the images"
         raise OutlineError(msg)
-
-
-def _of_segments(
-    header: pydicom.Dataset, frame: pydicom.Dataset, pixels: NDArray[np.integer], segments: set[int]
-) -> NDArray[np.bool_]:
-    kind = str(header.get("SegmentationType") or "BINARY")
-    if kind == "LABELMAP":
-        return np.isin(pixels, sorted(segments))
-    identification = _first(frame, "SegmentIdentificationSequence")
-    shared = _first(_first(header, "SharedFunctionalGroupsSequence"), "SegmentIdentificationSequence")
-    number = int((identification or shared or pydicom.Dataset()).get("ReferencedSegmentNumber") or 0)
-    threshold = max(1, int(header.get("MaximumFractionalValue") or 1) // 2) if kind == "FRACTIONAL" else 1
-    return (pixels >= threshold) & (number in segments)
