@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Literal, cast
@@ -20,7 +21,7 @@ from gastromap.errors import ModelError
 from gastromap.evaluation.stages import STAGES
 from gastromap.nomogram.clinical import DIFFERENTIATION, LAUREN, check_clinical
 from gastromap.nomogram.json_file import dump_object, finite, finite_list, finite_numbers, load_model_object
-from gastromap.results import ClinicalVariables, NomogramOmitted, NomogramResult, PredictorContribution
+from gastromap.results import ClinicalVariables, NomogramOmitted, NomogramResult, PredictorContribution, SizeOrigin
 
 __all__ = ["COEFFICIENTS", "SIZE_LIMIT_CM", "NomogramModel", "apply"]
 
@@ -46,6 +47,12 @@ _KEYS = (
     "standard_errors",
     "patients",
 )
+#: A size that nobody measured by hand is to be seen as such.
+_MEASURED: Mapping[SizeOrigin, str] = {
+    "given": "",
+    "seg": ", measured in the segmentation",
+    "auto": ", measured in the automatic mask",
+}
 _WORDS = {
     "rad_score": "the Rad-score",
     "tumour_size_cm": "the tumour size",
@@ -262,6 +269,7 @@ def apply(
     A Rad-score beyond the ends of its axis enters the probabilities as it is, its points stop at the end of the axis
     and its text says so.
     """
+    measured = _MEASURED[clinical.size_origin]
     clinical = check_clinical(clinical)
     no_score = rad_score is None or not math.isfinite(rad_score)
     missing = (("rad_score",) if no_score else ()) + clinical.missing
@@ -272,9 +280,11 @@ def apply(
     low, high = model.rad_score_range_sd
     off_axis = "" if low <= score <= high else ", beyond the axis"
     large = "≥ 5 cm" if size_cm >= SIZE_LIMIT_CM else "< 5 cm"
+    # A measured size has more digits than the voxels justify; rounded up, 4.96 would be shown as 5.0 (< 5 cm).
+    shown = Decimal(str(size_cm)).quantize(Decimal("0.1"), ROUND_DOWN) if measured else f"{size_cm:g}"
     rows = (
         ("Rad-score", f"{score:.2f} SD{off_axis}", model.coefficients["rad_score"] * score),
-        ("Tumour size", f"{size_cm:g} cm ({large})", effects["Tumour size"][large]),
+        ("Tumour size", f"{shown} cm ({large}){measured}", effects["Tumour size"][large]),
         ("Differentiation", str(clinical.differentiation), effects["Differentiation"][str(clinical.differentiation)]),
         ("Lauren type", str(clinical.lauren), effects["Lauren type"][str(clinical.lauren)]),
     )

@@ -77,6 +77,21 @@ class TestPublishedProbabilities:
         assert "Table 3" in result.source
 
 
+class TestSizeText:
+    @pytest.mark.parametrize(
+        ("size_cm", "origin", "text"),
+        [
+            (4.2, "given", "4.2 cm (< 5 cm)"),
+            (4.2371, "auto", "4.2 cm (< 5 cm), measured in the automatic mask"),
+            (4.96, "seg", "4.9 cm (< 5 cm), measured in the segmentation"),
+            (5.0, "seg", "5.0 cm (≥ 5 cm), measured in the segmentation"),
+        ],
+    )
+    def test_a_size_that_nobody_gave_says_where_it_was_measured(self, size_cm, origin, text):
+        clinical = ClinicalVariables(size_cm, "well", "intestinal", size_origin=origin)
+        assert applied(0.0, clinical).contributions[1].value == text
+
+
 class TestPoints:
     def test_the_rad_score_spans_the_hundred_points(self):
         # Its range of effects is 0.87 * 6 = 5.22, all others are below 1.2.
