@@ -24,7 +24,7 @@ from gastromap.volume import CtVolume
 if TYPE_CHECKING:
     from gastromap.segmentation.finder import TumourFinding
 
-__all__ = ["find_key_slice", "key_slice_at"]
+__all__ = ["automatic_key_slice", "find_key_slice", "key_slice_at", "marked_key_slice", "no_key_slice"]
 
 #: Key object titles that reject images (PS3.16 CID 7011): the opposite of a choice.
 _REJECTING_TITLES = {"113001", "113010", "113037", "113038", "113039"}
@@ -143,8 +143,7 @@ def find_key_slice(
         The folder the volume comes from, with its SEG, RTSTRUCT and key objects.
     volume : CtVolume
     requested : str, optional
-        A SOP Instance UID of the series, or an index counted from the feet upwards starting at 0. It wins over all
-        objects of the folder.
+        As of :func:`marked_key_slice`.
     find_tumour : callable, optional
         Asked last, where nobody has marked a tumour.
 
@@ -159,6 +158,30 @@ def find_key_slice(
         ``KEY_SLICE_UNKNOWN``.
     Refusal
         ``NO_KEY_SLICE``; ``NO_TUMOUR`` if the model finds none; ``PIXEL_DATA`` if a tumour segmentation cannot be read.
+    """
+    found = marked_key_slice(folder, volume, requested=requested)
+    if found is not None:
+        return found
+    if find_tumour is None:
+        raise no_key_slice(folder, volume)
+    return automatic_key_slice(volume, find_tumour(volume))
+
+
+def marked_key_slice(folder: DicomFolder, volume: CtVolume, *, requested: str | None = None) -> KeySlice | None:
+    """Return the slice that somebody has named or marked, or None.
+
+    Parameters
+    ----------
+    folder : DicomFolder
+    volume : CtVolume
+    requested : str, optional
+        A SOP Instance UID of the series, or an index counted from the feet upwards starting at 0. It wins over all
+        objects of the folder.
+
+    Raises
+    ------
+    UsageError, Refusal
+        As of :func:`find_key_slice`.
 
     Notes
     -----
@@ -169,25 +192,32 @@ def find_key_slice(
     if requested is not None:
         return _requested(volume, requested)
     with quiet_pydicom():
-        found = (
+        return (
             _largest(folder, volume, "seg", seg_areas)
             or _largest(folder, volume, "rtstruct", rtstruct_areas)
             or _key_object(folder, volume)
         )
-    if found is None and find_tumour is not None:
-        found = _automatic(volume, find_tumour(volume))
-    if found is None:
-        raise Refusal(
-            "NO_KEY_SLICE",
-            where=f"{volume.role} {volume.series.label}",
-            expected="a key slice from the call, a SEG, an RTSTRUCT or a key object",
-            got=f"{len(folder.objects)} objects, none of which marks a tumour in the series",
-            remedy=_REMEDY,
-        )
-    return found
 
 
-def _automatic(volume: CtVolume, finding: TumourFinding) -> KeySlice:
+def no_key_slice(folder: DicomFolder, volume: CtVolume) -> Refusal:
+    """Make the refusal of a study in which nobody has marked a tumour."""
+    return Refusal(
+        "NO_KEY_SLICE",
+        where=f"{volume.role} {volume.series.label}",
+        expected="a key slice from the call, a SEG, an RTSTRUCT or a key object",
+        got=f"{len(folder.objects)} objects, none of which marks a tumour in the series",
+        remedy=_REMEDY,
+    )
+
+
+def automatic_key_slice(volume: CtVolume, finding: TumourFinding) -> KeySlice:
+    """Return the slice with the largest area of the mask that the segmentation model found.
+
+    Raises
+    ------
+    Refusal
+        ``NO_TUMOUR``.
+    """
     if not finding.found or finding.key_index is None:
         raise Refusal(
             "NO_TUMOUR",

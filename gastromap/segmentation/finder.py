@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
+from gastromap.bundle_folder import read_metadata
 from gastromap.model_card import ModelCard
 from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, sample_ct, to_source
+from gastromap.results import ModelIdentity
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
 from gastromap.staging import best_device
@@ -93,6 +95,8 @@ class TumourFinder:
     fine : FinderNetwork
         Gives logits (1, 1, D, H, W) of the tumour.
     limits : FinderLimits, optional
+    identity : ModelIdentity, optional
+        For results.
     device : torch.device, optional
         Default: a CUDA GPU when there is one.
     """
@@ -103,10 +107,12 @@ class TumourFinder:
         fine: FinderNetwork,
         limits: FinderLimits | None = None,
         *,
+        identity: ModelIdentity | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.device = device or best_device()
         self.limits = limits or FinderLimits()
+        self.identity = identity
         self._coarse, self._coarse_profile = coarse.network.to(self.device).eval(), coarse.profile
         self._fine, self._fine_profile = fine.network.to(self.device).eval(), fine.profile
         _log.info("tumour segmentation on %s", self.device)
@@ -120,11 +126,22 @@ class TumourFinder:
         ModelError
             If anything is missing, damaged or does not belong together.
         """
+        metadata, _ = read_metadata(models.parent)
         fine, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
+        identity = ModelIdentity(
+            name=str(metadata["name"]),
+            version=str(metadata["version"]),
+            network=f"{coarse.network['type']} and {fine.network['type']}",
+            weights_sha256=fine.weights_sha256,
+            preprocessing=str(fine.preprocessing.get("name", "")),
+            trained_on=fine.trained_on,
+            notice=fine.notice,
+        )
         return cls(
             FinderNetwork(coarse.load_weights(models, COARSE_WEIGHTS), coarse.volume_profile()),
             FinderNetwork(fine.load_weights(models), fine.volume_profile()),
             FinderLimits.from_mapping(fine.training.get("limits", {})),
+            identity=identity,
             device=device,
         )
 
@@ -177,18 +194,36 @@ class TumourFinder:
             stomach_ml=stomach_ml,
         )
 
+    def stomach_box(
+        self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]
+    ) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+        """Opposite corners (x, y, z) in mm of the box that holds the stomach, or None where none is found.
+
+        Two in a hundred of its voxels may stick out on each side, so that a stray one does not matter.
+        """
+        grid, stomach, _ = self._overview(hu, np.asarray(affine_lps, float))
+        inside = np.argwhere(stomach >= 0.5)
+        if len(inside) * float(np.prod(grid.spacing_mm)) / 1000 < self.limits.stomach_ml:
+            return None
+        low, high = np.percentile(inside, [2, 98], axis=0)
+        return grid.point(low), grid.point(high)
+
     @torch.inference_mode()
-    def _candidates(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> tuple[list[_Candidate], float]:
-        """Places to look at closely, likeliest first, and the volume of the stomach in mL."""
+    def _overview(
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64]
+    ) -> tuple[PatientGrid, NDArray[np.float32], NDArray[np.float32]]:
+        """Coarse grid over the whole volume with the probabilities of stomach and tumour on it."""
         profile = self._coarse_profile
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         grid = PatientGrid.covering(affine, shape, profile.spacing_mm, multiple=8)
         image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
         out = torch.sigmoid(self._coarse(image.to(self.device)).float())[0].cpu().numpy()
-        voxel_ml = float(np.prod(profile.spacing_mm)) / 1000
-        stomach = out[profile.regions.index("stomach")]
-        tumour = out[profile.regions.index("tumour")]
-        stomach_ml = float((stomach >= 0.5).sum() * voxel_ml)
+        return grid, out[profile.regions.index("stomach")], out[profile.regions.index("tumour")]
+
+    def _candidates(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> tuple[list[_Candidate], float]:
+        """Places to look at closely, likeliest first, and the volume of the stomach in mL."""
+        grid, stomach, tumour = self._overview(hu, affine)
+        stomach_ml = float((stomach >= 0.5).sum() * np.prod(grid.spacing_mm) / 1000)
         labels, count = ndimage.label(tumour >= self.limits.coarse_threshold, structure=np.ones((3, 3, 3)))
         numbers = range(1, count + 1)
         middles, weights = ndimage.center_of_mass(tumour, labels, numbers), ndimage.sum_labels(tumour, labels, numbers)

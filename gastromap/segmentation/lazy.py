@@ -39,10 +39,21 @@ class LazyTumourFinder:
         folder = models / SEGMENTATION_BUNDLE / "models"
         return cls(folder, device=device) if (folder / WEIGHTS_NAME).is_file() else None
 
-    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
-        """As :class:`TumourFinder`."""
+    @property
+    def loaded(self) -> TumourFinder:
+        """The finder itself.
+
+        Raises
+        ------
+        ModelError
+            As of :meth:`TumourFinder.load`.
+        """
         if self._finder is None:
             from gastromap.segmentation.finder import TumourFinder
 
             self._finder = TumourFinder.load(self._models, device=self._device)
-        return self._finder(hu, affine_lps)
+        return self._finder
+
+    def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:
+        """As :class:`TumourFinder`."""
+        return self.loaded(hu, affine_lps)

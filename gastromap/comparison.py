@@ -1,0 +1,202 @@
+"""Two CT examinations of a patient, before and after treatment: change of size, node metastasis, survival."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gastromap.dicom_input.image import acquisition_moment
+from gastromap.dicom_input.labels import quiet_pydicom
+from gastromap.model_card import WEIGHTS_NAME
+from gastromap.results import Comparison, Examination, GradCamResult, SizeChange, StageResult
+from gastromap.volume import CtVolume
+
+if TYPE_CHECKING:
+    import torch
+
+    from gastromap.longitudinal.predictor import LongitudinalPredictor, LongitudinalResult
+    from gastromap.segmentation.lazy import LazyTumourFinder
+
+__all__ = ["LazyPredictor", "Outlook", "compare", "predict_outlook"]
+
+_log = logging.getLogger(__name__)
+_Point = tuple[float, float, float]
+
+_NO_MODEL = "No longitudinal model is installed."
+_NO_PLACE = {
+    "baseline": "The tumour of the baseline was not outlined, so the crop of the longitudinal model has no place.",
+    "followup": "No tumour was found after treatment, and neither was the stomach that would give the crop its place.",
+}
+
+
+class LazyPredictor:
+    """The longitudinal model, read when the first pair comes: most inputs are one study.
+
+    Parameters
+    ----------
+    models : Path
+        Folder of the bundle.
+    device : torch.device
+    """
+
+    def __init__(self, models: Path, *, device: torch.device) -> None:
+        self._models, self._device = models, device
+        self._predictor: LongitudinalPredictor | None = None
+
+    @classmethod
+    def find(cls, models: Path, *, device: torch.device) -> LazyPredictor | None:
+        """Model of the bundle below the folder of bundles; None where it is not there or has no weights."""
+        folder = models / "gastric_longitudinal_survival"
+        return cls(folder, device=device) if (folder / "models" / WEIGHTS_NAME).is_file() else None
+
+    @property
+    def loaded(self) -> LongitudinalPredictor:
+        """The predictor itself.
+
+        Raises
+        ------
+        ModelError
+            As of :meth:`LongitudinalPredictor.load`.
+        """
+        if self._predictor is None:
+            from gastromap.longitudinal.predictor import LongitudinalPredictor
+
+            self._predictor = LongitudinalPredictor.load(self._models, device=self._device)
+        return self._predictor
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Prediction of the longitudinal model, or why there is none; the fields are those of ``Comparison``."""
+
+    result: LongitudinalResult | None
+    omitted: str = ""
+    crop_by_stomach: bool = False
+
+
+def predict_outlook(
+    baseline: Examination,
+    followup: Examination,
+    *,
+    predictor: LazyPredictor | None,
+    finder: LazyTumourFinder | None,
+) -> Outlook:
+    """Ask the longitudinal model about a pair.
+
+    Parameters
+    ----------
+    baseline, followup : Examination
+    predictor : LazyPredictor, optional
+    finder : LazyTumourFinder, optional
+        Places the crop of a follow-up in which no tumour was found: where the tumour was, seen from the stomach.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is damaged.
+    """
+    if predictor is None:
+        return Outlook(None, _NO_MODEL)
+    if baseline.tumour is None:
+        return Outlook(None, _NO_PLACE["baseline"])
+    by_stomach = followup.tumour is None
+    if followup.tumour is not None:
+        centre: _Point | None = followup.tumour.centre_lps
+    else:
+        centre = None if finder is None else _by_stomach(baseline, followup.volume, finder)
+    if centre is None:
+        return Outlook(None, _NO_PLACE["followup"])
+
+    from gastromap.preprocessing.pair import CtScan
+
+    scans = [
+        CtScan(
+            hu=examination.volume.hu,
+            affine_lps=examination.volume.affine_lps,
+            mask=None if examination.tumour is None else examination.tumour.mask,
+            centre_lps=place,
+            role=examination.volume.role,
+        )
+        for examination, place in ((baseline, baseline.tumour.centre_lps), (followup, centre))
+    ]
+    return Outlook(predictor.loaded(scans[0], scans[1], explain=True), crop_by_stomach=by_stomach)
+
+
+def _by_stomach(baseline: Examination, followup: CtVolume, finder: LazyTumourFinder) -> _Point | None:
+    """Where in the follow-up the tumour of the baseline was, in parts of the box that holds the stomach.
+
+    The scans are not registered and the stomach is filled differently; parts of the box follow both.
+    """
+    assert baseline.tumour is not None  # noqa: S101 -- asked by the caller
+    before = finder.loaded.stomach_box(baseline.volume.hu, baseline.volume.affine_lps)
+    after = finder.loaded.stomach_box(followup.hu, followup.affine_lps)
+    if before is None or after is None:
+        return None
+    (low, high), (new_low, new_high) = np.asarray(before), np.asarray(after)
+    part = (np.asarray(baseline.tumour.centre_lps) - low) / (high - low)
+    x, y, z = new_low + part * (new_high - new_low)
+    return float(x), float(y), float(z)
+
+
+def compare(
+    baseline: Examination,
+    followup: Examination,
+    *,
+    outlook: Outlook,
+    stage: StageResult | None,
+    grad_cam: GradCamResult | None,
+) -> Comparison:
+    """Put together what the follow-up adds.
+
+    Parameters
+    ----------
+    baseline, followup : Examination
+    outlook : Outlook
+    stage, grad_cam
+        Of the follow-up, where it has a key slice.
+    """
+    days = _days(baseline.volume, followup.volume)
+    if days is None:
+        _log.info("no interval between the examinations: a date is missing")
+    return Comparison(
+        followup=followup,
+        interval_days=days,
+        stage=stage,
+        grad_cam=grad_cam,
+        changes=_changes(baseline, followup),
+        outlook=outlook.result,
+        omitted=outlook.omitted,
+        crop_by_stomach=outlook.crop_by_stomach,
+    )
+
+
+def _changes(baseline: Examination, followup: Examination) -> tuple[SizeChange, ...]:
+    if baseline.tumour is None:
+        return ()
+    before, after = baseline.tumour.measures, followup.tumour.measures if followup.tumour else None
+    if after is None and (followup.key_slice is not None or not followup.searched):
+        return ()
+    return (
+        SizeChange("volume_ml", before.volume_ml, 0.0 if after is None else after.volume_ml),
+        SizeChange("long_axis_mm", before.long_axis_mm, 0.0 if after is None else after.long_axis_mm),
+        SizeChange("thickness_mm", before.thickness_mm, 0.0 if after is None else after.thickness_mm),
+    )
+
+
+def _days(baseline: CtVolume, followup: CtVolume) -> int | None:
+    moments = []
+    with quiet_pydicom():
+        for volume in (baseline, followup):
+            digits = min(filter(None, (acquisition_moment(s.header) for s in volume.sources)), default="")[:8]
+            if len(digits) < 8 or not digits.isdecimal():
+                return None
+            try:
+                moments.append(date(int(digits[:4]), int(digits[4:6]), int(digits[6:])))
+            except ValueError:
+                return None
+    return (moments[1] - moments[0]).days
