@@ -1,4 +1,4 @@
-"""``python -m app -i IN -o OUT``: stage one study.
+"""``python -m app -i IN -o OUT``: stage one study, or compare two of a patient.
 
 Errors a user can cause are found before the heavy imports where that is possible; every error is one line on
 stderr, printed last, with its exit code.
@@ -18,9 +18,11 @@ from pathlib import Path
 
 from app.options import Options, parse_options
 from gastromap.errors import ExitCode, GastromapError, UsageError
-from gastromap.results import StudyResult
+from gastromap.results import Comparison, StudyResult
 
 __all__ = ["main"]
+
+_MEASURES = {"volume_ml": "Volume, ml", "long_axis_mm": "Long axis, mm", "thickness_mm": "Thickness, mm"}
 
 _log = logging.getLogger("gastromap.app")
 
@@ -145,6 +147,7 @@ def _tell(result: StudyResult, files: tuple[Path, ...], seconds: dict[str, float
         f"  {confidence.coverage:.0%} set        {', '.join(f'c{s}' for s in confidence.prediction_set)}",
         *(f"  Note           {reason}" for reason in confidence.reasons),
         f"  Key slice      {result.key_slice.index_from_feet} from the feet, found by {result.key_slice.origin}",
+        *_comparison_lines(result.comparison),
         f"  Model          {stage.model.network} {stage.model.version} on {stage.device}",
         f"                 {stage.model.notice}",
         f"  Warnings       {', '.join(result.warnings) or 'none'}",
@@ -155,6 +158,34 @@ def _tell(result: StudyResult, files: tuple[Path, ...], seconds: dict[str, float
         "  Research use, not for diagnosis.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _comparison_lines(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return []
+    days = comparison.interval_days
+    lines = [f"  After treatment{'' if days is None else f', {days} days later'}"]
+    if comparison.stage is not None:
+        lines.append(f"    Stage         yc{comparison.stage.stage}, not confidently staged")
+    if comparison.followup.tumour is None:
+        lines.append(f"    Tumour        {comparison.followup.no_tumour}")
+    lines += [
+        f"    {_MEASURES[change.name]:13s} {change.before:.1f} -> {change.after:.1f} ({change.relative:+.0%})"
+        for change in comparison.changes
+    ]
+    outlook = comparison.outlook
+    if outlook is None:
+        return [*lines, f"    Outlook       {comparison.omitted}"]
+    said = outlook.outcome
+    curve = ", ".join(f"{value:.0%} at {month} months" for month, value in said.survival.items())
+    return [
+        *lines,
+        f"    P(node +)     {said.lnm_probability:.1%}",
+        f"    Survival      {curve}; mean {said.rmst_months:.0f} of {outlook.breaks_months[-1]:.0f} months",
+        f"    Risk group    {said.risk_group or 'not known'}",
+        f"    Model         {outlook.model.network} {outlook.model.version}",
+        f"                  {outlook.model.notice}",
+    ]
 
 
 def _fail(line: str, code: int, *, debug: bool) -> int:

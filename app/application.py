@@ -11,6 +11,7 @@ from holoscan.conditions import CountCondition
 from monai.deploy.core import Application
 
 from app.options import Options
+from gastromap.comparison import LazyPredictor
 from gastromap.nomogram import read_clinical
 from gastromap.output import OutputFolder
 from gastromap.results import ClinicalVariables, StudyResult
@@ -22,6 +23,7 @@ from operators import (
     DicomLoaderOperator,
     GradCamOperator,
     KeySliceOperator,
+    LongitudinalOperator,
     NomogramOperator,
     PreprocessingOperator,
     ResultWriterOperator,
@@ -33,7 +35,7 @@ __all__ = ["GastroMapApplication"]
 
 
 class GastroMapApplication(Application):
-    """DICOM study in, staged result out.
+    """One or two DICOM studies in, staged result out.
 
     Parameters
     ----------
@@ -66,35 +68,39 @@ class GastroMapApplication(Application):
     def compose(self) -> None:
         """Chain the operators."""
         o, stager, watch = self._options, self._stager, self._watch
-        chain = [
-            DicomLoaderOperator(
-                self, CountCondition(self, 1), folder=o.input, settings=o.settings, watch=watch, name="loader"
-            ),
-            SeriesSelectorOperator(
-                self,
-                settings=o.settings,
-                series_uid=o.series,
-                named_studies=o.studies,
-                watch=watch,
-                name="selector",
-            ),
-            KeySliceOperator(
-                self,
-                requested=o.key_slice,
-                finder=LazyTumourFinder.find(o.models, device=stager.device),
-                watch=watch,
-                name="key_slice",
-            ),
-            PreprocessingOperator(self, stager=stager, watch=watch, name="preprocessing"),
-            TStageOperator(self, stager=stager, watch=watch, name="t_stage"),
-            GradCamOperator(self, stager=stager, watch=watch, name="grad_cam"),
-            NomogramOperator(self, stager=stager, clinical_of=self._clinical_of, watch=watch, name="nomogram"),
-            ResultWriterOperator(
-                self, output=self._output, watch=watch, on_written=self._on_written, name="result_writer"
-            ),
-        ]
-        for upstream, downstream in itertools.pairwise(chain):
+        finder = LazyTumourFinder.find(o.models, device=stager.device)
+        predictor = LazyPredictor.find(o.models, device=stager.device)
+        loader = DicomLoaderOperator(
+            self, CountCondition(self, 1), folder=o.input, settings=o.settings, watch=watch, name="loader"
+        )
+        selector = SeriesSelectorOperator(
+            self,
+            settings=o.settings,
+            series_uids=o.series,
+            named_studies=o.studies,
+            only=o.only,
+            watch=watch,
+            name="selector",
+        )
+        key_slice = KeySliceOperator(self, requested=o.key_slices, finder=finder, watch=watch, name="key_slice")
+        preprocessing = PreprocessingOperator(self, stager=stager, watch=watch, name="preprocessing")
+        t_stage = TStageOperator(self, stager=stager, watch=watch, name="t_stage")
+        grad_cam = GradCamOperator(self, stager=stager, watch=watch, name="grad_cam")
+        nomogram = NomogramOperator(self, stager=stager, clinical_of=self._clinical_of, watch=watch, name="nomogram")
+        longitudinal = LongitudinalOperator(self, predictor=predictor, finder=finder, watch=watch, name="longitudinal")
+        writer = ResultWriterOperator(
+            self, output=self._output, watch=watch, on_written=self._on_written, name="result_writer"
+        )
+        for upstream, downstream in itertools.pairwise((loader, selector, key_slice)):
             self.add_flow(upstream, downstream)
+        self.add_flow(key_slice, preprocessing, {("examinations", "examinations")})
+        self.add_flow(key_slice, longitudinal, {("examinations", "examinations")})
+        self.add_flow(key_slice, nomogram, {("examinations", "examinations")})
+        for upstream, downstream in itertools.pairwise((preprocessing, t_stage, grad_cam)):
+            self.add_flow(upstream, downstream)
+        self.add_flow(grad_cam, nomogram, {("explained", "explained")})
+        self.add_flow(nomogram, writer, {("findings", "findings")})
+        self.add_flow(longitudinal, writer, {("outlook", "outlook")})
 
     def _clinical_of(self, volume: CtVolume) -> ClinicalVariables:
         if self._options.clinical is None:

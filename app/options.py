@@ -11,7 +11,7 @@ from pathlib import Path
 from gastromap import __version__
 from gastromap.dicom_input.configuration import read_gate_settings
 from gastromap.dicom_input.limits import GateSettings
-from gastromap.dicom_input.studies import NamedStudies
+from gastromap.dicom_input.studies import NamedStudies, Role
 from gastromap.errors import Refusal, UsageError
 
 __all__ = ["Options", "parse_options"]
@@ -30,8 +30,9 @@ class Options:
     output: Path
     models: Path
     settings: GateSettings
-    key_slice: str | None = None
-    series: str | None = None
+    key_slices: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    only: Role | None = None  #: of two studies
     studies: NamedStudies = field(default_factory=NamedStudies)
     clinical: Path | None = None
     device: str = "auto"
@@ -41,26 +42,44 @@ class Options:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m app", description=f"GastroMAP {__version__}: stage one gastric-cancer CT study.", epilog=_EPILOG
+        prog="python -m app",
+        description=f"GastroMAP {__version__}: stage a gastric-cancer CT study, or compare two.",
+        epilog=_EPILOG,
     )
-    parser.add_argument("-i", "--input", type=Path, help="folder with the DICOM files of one study")
+    parser.add_argument(
+        "-i",
+        "--input",
+        type=Path,
+        help="folder with the DICOM files of one study, or of a patient's studies before and after treatment",
+    )
     parser.add_argument("-o", "--output", type=Path, help="folder for the result; made if missing, never overwritten")
     parser.add_argument("-m", "--model", type=Path, help="folder that holds the bundles (default: bundles)")
     parser.add_argument(
         "--key-slice",
         metavar="UID|INDEX",
+        action="append",
+        default=[],
         help="slice with the largest tumour: SOP Instance UID, or index counted from the feet upwards, 0 the first "
-        "(default: from a SEG, RTSTRUCT or key object in the study, else from the segmentation model)",
+        "(default: from a SEG, RTSTRUCT or key object in the study, else from the segmentation model); of two studies "
+        "an index is of the first, a UID of the one that holds it, and both can be named",
     )
     parser.add_argument(
         "--series",
         metavar="UID",
-        help="Series Instance UID, or only for the one CT series of the folder (default: portal-venous by votes)",
+        action="append",
+        default=[],
+        help="Series Instance UID, or only for the one CT series of the folder (default: portal-venous by votes); of "
+        "two studies both can be named",
     )
     parser.add_argument(
         "--baseline", metavar="UID", help="Study Instance UID of the study before treatment (default: by date)"
     )
     parser.add_argument("--followup", metavar="UID", help="Study Instance UID of the study after treatment")
+    parser.add_argument(
+        "--only",
+        choices=("baseline", "followup"),
+        help="stage this one of two studies and leave the other aside (default: both, or none if one is refused)",
+    )
     parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
     parser.add_argument(
         "--clinical",
@@ -135,8 +154,9 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         output=target,
         models=models,
         settings=settings,
-        key_slice=given.key_slice,
-        series=given.series,
+        key_slices=tuple(given.key_slice),
+        series=tuple(given.series),
+        only=given.only,
         studies=NamedStudies(given.baseline, given.followup),
         clinical=_clinical(given.clinical, source),
         device=given.device,

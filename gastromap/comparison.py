@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,17 @@ import numpy as np
 from gastromap.dicom_input.image import acquisition_moment
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.model_card import WEIGHTS_NAME
-from gastromap.results import Comparison, Examination, GradCamResult, SizeChange, StageResult
+from gastromap.results import (
+    Comparison,
+    Examination,
+    GradCamResult,
+    NomogramOmitted,
+    NomogramResult,
+    RunRecord,
+    SizeChange,
+    StageResult,
+    StudyResult,
+)
 from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
@@ -21,8 +32,9 @@ if TYPE_CHECKING:
 
     from gastromap.longitudinal.predictor import LongitudinalPredictor, LongitudinalResult
     from gastromap.segmentation.lazy import LazyTumourFinder
+    from gastromap.staging import PreparedCase
 
-__all__ = ["LazyPredictor", "Outlook", "compare", "predict_outlook"]
+__all__ = ["LazyPredictor", "Outlook", "predict_outlook", "study_result"]
 
 _log = logging.getLogger(__name__)
 _Point = tuple[float, float, float]
@@ -77,6 +89,7 @@ class Outlook:
     result: LongitudinalResult | None
     omitted: str = ""
     crop_by_stomach: bool = False
+    followup_centre_lps: _Point | None = None
 
 
 def predict_outlook(
@@ -124,7 +137,8 @@ def predict_outlook(
         )
         for examination, place in ((baseline, baseline.tumour.centre_lps), (followup, centre))
     ]
-    return Outlook(predictor.loaded(scans[0], scans[1], explain=True), crop_by_stomach=by_stomach)
+    result = predictor.loaded(scans[0], scans[1], explain=True)
+    return Outlook(result, crop_by_stomach=by_stomach, followup_centre_lps=centre)
 
 
 def _by_stomach(baseline: Examination, followup: CtVolume, finder: LazyTumourFinder) -> _Point | None:
@@ -143,28 +157,54 @@ def _by_stomach(baseline: Examination, followup: CtVolume, finder: LazyTumourFin
     return float(x), float(y), float(z)
 
 
-def compare(
-    baseline: Examination,
-    followup: Examination,
+def study_result(
+    examinations: Sequence[Examination],
+    explained: Sequence[tuple[PreparedCase, StageResult, GradCamResult]],
     *,
-    outlook: Outlook,
-    stage: StageResult | None,
-    grad_cam: GradCamResult | None,
-) -> Comparison:
-    """Put together what the follow-up adds.
+    nomogram: NomogramResult | NomogramOmitted,
+    outlook: Outlook | None,
+    run: RunRecord,
+) -> StudyResult:
+    """Put together what the writers need.
 
     Parameters
     ----------
-    baseline, followup : Examination
-    outlook : Outlook
-    stage, grad_cam
-        Of the follow-up, where it has a key slice.
+    examinations : sequence of Examination
+        One, or baseline and follow-up.
+    explained : sequence of (PreparedCase, StageResult, GradCamResult)
+        Of those examinations that have a key slice; the first one has.
+    nomogram : NomogramResult or NomogramOmitted
+    outlook : Outlook, optional
+        Of a pair.
+    run : RunRecord
     """
+    first = examinations[0]
+    case, stage, grad_cam = explained[0]
+    return StudyResult(
+        volume=case.volume,
+        key_slice=case.key_slice,
+        stage=stage,
+        grad_cam=grad_cam,
+        nomogram=nomogram,
+        run=run,
+        warnings=tuple(dict.fromkeys((*case.volume.warnings, *first.warnings))),
+        tumour=first.tumour,
+        comparison=None if outlook is None else _compare(first, examinations[1], outlook, explained[1:]),
+    )
+
+
+def _compare(
+    baseline: Examination,
+    followup: Examination,
+    outlook: Outlook,
+    explained: Sequence[tuple[PreparedCase, StageResult, GradCamResult]],
+) -> Comparison:
     days = _days(baseline.volume, followup.volume)
     if days is None:
         _log.info("no interval between the examinations: a date is missing")
+    _, stage, grad_cam = explained[0] if explained else (None, None, None)
     return Comparison(
-        followup=followup,
+        followup=replace(followup, crop_centre_lps=outlook.followup_centre_lps),
         interval_days=days,
         stage=stage,
         grad_cam=grad_cam,

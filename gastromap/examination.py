@@ -35,6 +35,7 @@ def examine(
     requested: str | None = None,
     finder: LazyTumourFinder | None = None,
     measure: bool = False,
+    required: bool = True,
 ) -> Examination:
     """Find key slice and tumour of one examination.
 
@@ -43,12 +44,14 @@ def examine(
     folder : DicomFolder
         The folder the volume comes from, with its SEG, RTSTRUCT and key objects.
     volume : CtVolume
-        A baseline must have a key slice; a follow-up need not, because treatment may have left nothing to see.
     requested : str, optional
         Key slice, as of :func:`gastromap.key_slice.marked_key_slice`.
     finder : LazyTumourFinder, optional
     measure : bool
         Ask the finder for the size even where somebody has marked the key slice and nothing else.
+    required : bool
+        Refuse where there is no key slice. A follow-up compared with its baseline need not have one: treatment may
+        have left nothing to see.
 
     Returns
     -------
@@ -61,24 +64,23 @@ def examine(
     UsageError
         ``KEY_SLICE_UNKNOWN``.
     Refusal
-        ``NO_KEY_SLICE`` and ``NO_TUMOUR`` of a baseline; ``PIXEL_DATA``.
+        ``NO_KEY_SLICE`` and ``NO_TUMOUR`` where one is required; ``PIXEL_DATA``.
     """
     key_slice = marked_key_slice(folder, volume, requested=requested)
     mask, warnings = _marked(folder, volume, key_slice)
-    followup = volume.role == "followup"
     looked = mask is not None and not mask.any()
-    if followup and key_slice is None and looked:
+    if looked and key_slice is None and not required:
         return Examination(volume, None, None, "no tumour in the segmentation that was sent", warnings=tuple(warnings))
     if mask is not None and mask.any():
         return Examination(volume, key_slice, _tumour(volume, mask), warnings=tuple(warnings))
     if finder is None:
-        if key_slice is None and not followup:
+        if key_slice is None and required:
             raise no_key_slice(folder, volume)
         return Examination(volume, key_slice, None, _NOBODY_LOOKED, searched=False, warnings=tuple(warnings))
     if key_slice is not None and not measure:
         return Examination(volume, key_slice, None, "not measured", searched=False, warnings=tuple(warnings))
     finding = finder(volume.hu, volume.affine_lps)
-    if key_slice is None and (finding.found or not followup):
+    if key_slice is None and (finding.found or required):
         key_slice = automatic_key_slice(volume, finding)
     if not finding.found:
         return Examination(volume, key_slice, None, finding.reason, warnings=tuple(warnings))

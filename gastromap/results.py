@@ -196,6 +196,7 @@ class Examination:
     key_slice: KeySlice | None  #: None only after treatment, where no tumour was found or marked
     tumour: Tumour | None  #: None where nobody marked one and the segmentation model did not run or found none
     no_tumour: str = ""  #: why there is no tumour, as words of a sentence; empty where there is one
+    crop_centre_lps: tuple[float, float, float] | None = None  #: of the crop that the longitudinal model saw, mm
     searched: bool = True  #: False where no tumour is known because nobody has marked one and no model has looked
     warnings: tuple[str, ...] = ()  #: codes
 

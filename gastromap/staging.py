@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,9 @@ from gastromap.volume import CtVolume
 __all__ = ["Inference", "PreparedCase", "TStager", "best_device"]
 
 _log = logging.getLogger(__name__)
+
+#: No figure of the model says how right it is after treatment.
+_TREATED = "The study was made after treatment; the model was trained and calibrated on untreated tumours."
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,13 @@ class TStager:
         """Combine the slices to a stage with its confidence.
 
         The probabilities are the mean of the calibrated softmax outputs, the stage is the majority vote, ties go
-        to the higher mean (T-stage design, section 3). Rad-score and distance are those of the key slice.
+        to the higher mean (T-stage design, section 3). Rad-score and distance are those of the key slice. A study
+        after treatment is never confidently staged.
         """
         bundle, case = self.bundle, inference.case
         probabilities, ballot, confidence, score = bundle.judge(inference.logits, inference.features[case.key])
+        if case.volume.role == "followup":
+            confidence = replace(confidence, staged=False, reasons=(*confidence.reasons, _TREATED))
         return StageResult(
             stage=bundle.labels[ballot.stage],
             probabilities=_named(bundle.labels, ballot.probabilities),

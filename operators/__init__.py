@@ -3,6 +3,7 @@
 from operators.dicom_loader import DicomLoaderOperator
 from operators.grad_cam import GradCamOperator
 from operators.key_slice import KeySliceOperator
+from operators.longitudinal import LongitudinalOperator
 from operators.nomogram import NomogramOperator
 from operators.preprocessing import PreprocessingOperator
 from operators.result_writer import ResultWriterOperator
@@ -13,6 +14,7 @@ __all__ = [
     "DicomLoaderOperator",
     "GradCamOperator",
     "KeySliceOperator",
+    "LongitudinalOperator",
     "NomogramOperator",
     "PreprocessingOperator",
     "ResultWriterOperator",

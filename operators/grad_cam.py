@@ -1,4 +1,4 @@
-"""Operator: explain the stage."""
+"""Operator: explain each stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["GradCamOperator"]
 
 
 class GradCamOperator(Operator):
-    """Receive the ``staged`` case, emit it ``explained`` with the Grad-CAM of the key slice."""
+    """Receive the ``staged`` cases, emit them ``explained`` with the Grad-CAM of their key slice."""
 
     def __init__(self, fragment: Fragment, *args: Any, stager: TStager, watch: Stopwatch, **kwargs: Any) -> None:
         self._stager = stager
@@ -27,7 +27,9 @@ class GradCamOperator(Operator):
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Compute the map for the predicted stage."""
-        inference, stage = op_input.receive("staged")
+        staged = op_input.receive("staged")
         with self._watch.stage("explain"):
-            heatmap = self._stager.explain(inference, stage.stage)
-        op_output.emit((inference.case, stage, heatmap), "explained")
+            explained = tuple(
+                (inference.case, stage, self._stager.explain(inference, stage.stage)) for inference, stage in staged
+            )
+        op_output.emit(explained, "explained")

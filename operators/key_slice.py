@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
-from gastromap.key_slice import find_key_slice
+from gastromap.dicom_input import key_slice_requests
+from gastromap.examination import examine
 from gastromap.run_record import Stopwatch
-from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
-    from gastromap.segmentation.finder import TumourFinding
     from gastromap.segmentation.lazy import LazyTumourFinder
 
 __all__ = ["KeySliceOperator"]
 
 
 class KeySliceOperator(Operator):
-    """Receive a ``scan`` (folder and volume), emit the ``target`` (volume and key slice)."""
+    """Receive ``scans`` (folder and volumes), emit ``examinations``: each volume with key slice and tumour."""
 
     def __init__(
         self,
         fragment: Fragment,
         *args: Any,
-        requested: str | None,
-        finder: LazyTumourFinder | None,
+        requested: Sequence[str] = (),
+        finder: LazyTumourFinder | None = None,
         watch: Stopwatch,
         **kwargs: Any,
     ) -> None:
@@ -36,18 +36,23 @@ class KeySliceOperator(Operator):
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
-        spec.input("scan")
-        spec.output("target")
+        spec.input("scans")
+        spec.output("examinations")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Take the slice named with the call or by a SEG, RTSTRUCT or key object, else that of the model."""
-        folder, volume = op_input.receive("scan")
+        folder, volumes = op_input.receive("scans")
         with self._watch.stage("key slice"):
-            find = None if self._finder is None else self._find
-            key_slice = find_key_slice(folder, volume, requested=self._requested, find_tumour=find)
-        op_output.emit((volume, key_slice), "target")
-
-    def _find(self, volume: CtVolume) -> TumourFinding:
-        assert self._finder is not None  # noqa: S101 -- asked only where there is one
-        with self._watch.stage("segmentation"):
-            return self._finder(volume.hu, volume.affine_lps)
+            requests = key_slice_requests(volumes, self._requested)
+            examinations = tuple(
+                examine(
+                    folder,
+                    volume,
+                    requested=request,
+                    finder=self._finder,
+                    measure=len(volumes) > 1,
+                    required=volume is volumes[0],
+                )
+                for volume, request in zip(volumes, requests, strict=True)
+            )
+        op_output.emit(examinations, "examinations")

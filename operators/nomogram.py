@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
+from gastromap.nomogram import with_measured_size
 from gastromap.results import ClinicalVariables
 from gastromap.run_record import Stopwatch
 from gastromap.staging import TStager
@@ -16,7 +17,7 @@ __all__ = ["NomogramOperator"]
 
 
 class NomogramOperator(Operator):
-    """Receive the ``explained`` case, emit all ``findings``: the case, stage, map and nomogram."""
+    """Receive the ``explained`` cases and the ``examinations``, emit the ``nomogram`` of the first."""
 
     def __init__(
         self,
@@ -35,11 +36,14 @@ class NomogramOperator(Operator):
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
         spec.input("explained")
+        spec.input("examinations")
         spec.output("findings")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Apply the nomogram, or say which variables are missing."""
-        case, stage, heatmap = op_input.receive("explained")
+        """Apply the nomogram, or say which variables are missing; a size that nobody gave is that of the mask."""
+        explained = op_input.receive("explained")
+        first = op_input.receive("examinations")[0]
         with self._watch.stage("nomogram"):
-            nomogram = self._stager.nomogram(stage, self._clinical_of(case.volume))
-        op_output.emit((case, stage, heatmap, nomogram), "findings")
+            clinical = with_measured_size(self._clinical_of(first.volume), first.tumour)
+            nomogram = self._stager.nomogram(explained[0][1], clinical)
+        op_output.emit((explained, nomogram), "findings")

@@ -13,7 +13,7 @@ __all__ = ["PreprocessingOperator"]
 
 
 class PreprocessingOperator(Operator):
-    """Receive the ``target``, emit the prepared ``case``."""
+    """Receive the ``examinations``, emit the prepared ``cases``: one for each that has a key slice."""
 
     def __init__(self, fragment: Fragment, *args: Any, stager: TStager, watch: Stopwatch, **kwargs: Any) -> None:
         self._stager = stager
@@ -22,12 +22,12 @@ class PreprocessingOperator(Operator):
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
-        spec.input("target")
-        spec.output("case")
+        spec.input("examinations")
+        spec.output("cases")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Prepare the key slice and its neighbours."""
-        volume, key_slice = op_input.receive("target")
+        """Prepare the key slices and their neighbours."""
+        examinations = op_input.receive("examinations")
         with self._watch.stage("preprocess"):
-            case = self._stager.prepare(volume, key_slice)
-        op_output.emit(case, "case")
+            cases = tuple(self._stager.prepare(e.volume, e.key_slice) for e in examinations if e.key_slice is not None)
+        op_output.emit(cases, "cases")

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
+from gastromap.comparison import study_result
 from gastromap.output import OutputFolder, write_study
 from gastromap.results import StudyResult
 from gastromap.run_record import Stopwatch
@@ -16,7 +17,7 @@ __all__ = ["ResultWriterOperator"]
 
 
 class ResultWriterOperator(Operator):
-    """Receive the ``findings`` and write reports and DICOM objects: all of them or none."""
+    """Receive ``findings`` and ``outlook`` and write reports and DICOM objects: all of them or none."""
 
     def __init__(
         self,
@@ -35,19 +36,13 @@ class ResultWriterOperator(Operator):
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
         spec.input("findings")
+        spec.input("outlook")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Assemble the study result and hand it to the writers."""
-        case, stage, heatmap, nomogram = op_input.receive("findings")
-        result = StudyResult(
-            volume=case.volume,
-            key_slice=case.key_slice,
-            stage=stage,
-            grad_cam=heatmap,
-            nomogram=nomogram,
-            run=self._watch.record(),
-            warnings=case.volume.warnings,
-        )
+        explained, nomogram = op_input.receive("findings")
+        examinations, outlook = op_input.receive("outlook")
+        result = study_result(examinations, explained, nomogram=nomogram, outlook=outlook, run=self._watch.record())
         with self._watch.stage("write"):
             files = write_study(result, self._output)
         self._on_written(result, files)

@@ -1,4 +1,4 @@
-"""Operator: stage one case."""
+"""Operator: stage each case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TStageOperator"]
 
 
 class TStageOperator(Operator):
-    """Receive the prepared ``case``, emit it ``staged``: with outputs and stage."""
+    """Receive the prepared ``cases``, emit them ``staged``: with outputs and stage."""
 
     def __init__(self, fragment: Fragment, *args: Any, stager: TStager, watch: Stopwatch, **kwargs: Any) -> None:
         self._stager = stager
@@ -22,13 +22,13 @@ class TStageOperator(Operator):
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
-        spec.input("case")
+        spec.input("cases")
         spec.output("staged")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Run the network once and combine the slices."""
-        case = op_input.receive("case")
+        """Run the network and combine the slices."""
+        cases = op_input.receive("cases")
         with self._watch.stage("infer"):
-            inference = self._stager.infer(case)
-            stage = self._stager.stage(inference)
-        op_output.emit((inference, stage), "staged")
+            inferences = [self._stager.infer(case) for case in cases]
+            staged = tuple((inference, self._stager.stage(inference)) for inference in inferences)
+        op_output.emit(staged, "staged")

@@ -26,7 +26,7 @@ from gastromap.dicom_input.studies import NamedStudies, Role, check_any_ct, stud
 from gastromap.errors import Refusal, UsageError
 from gastromap.volume import SeriesRecord
 
-__all__ = ["SelectedSeries", "select_series"]
+__all__ = ["ONLY_SERIES", "SelectedSeries", "select_series", "unknown_series"]
 
 _log = logging.getLogger(__name__)
 _NO_VOTES: dict[str, Vote] = dict.fromkeys(("text", "timing", "order", "image"), "no evidence")
@@ -128,12 +128,13 @@ class _Selection:
         )
 
 
-def _unknown_series() -> UsageError:
+def unknown_series() -> UsageError:
+    """Make the error of a series that was named and is not there."""
     return UsageError(
         "SERIES_UNKNOWN",
         where="input",
-        expected="the Series Instance UID of a CT series in the folder",
-        got="one that is not there",
+        expected="the Series Instance UID of a CT series in the folder, one a study",
+        got="one that is not there, or two of one study",
         remedy="List the series and name one of them.",
     )
 
@@ -187,7 +188,7 @@ def select_series(
         if series_uid is not None:
             named = [image for image in folder.images if image.series_uid == series_uid]
             if not named or named[0].study_uid not in roles:
-                raise _unknown_series()
+                raise unknown_series()
             role = roles[named[0].study_uid]
         elif role not in roles.values():
             raise UsageError(

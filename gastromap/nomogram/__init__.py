@@ -1,6 +1,6 @@
 """Nomograms: T stage (doi 10.1038/s41746-025-02002-5), and a score combined with clinical predictors."""
 
-from gastromap.nomogram.clinical import check_clinical, read_clinical
+from gastromap.nomogram.clinical import check_clinical, read_clinical, with_measured_size
 from gastromap.nomogram.combined import CombinedNomogram, CombinedResult, apply_combined
 from gastromap.nomogram.drawing import draw_nomogram, nomogram_axes
 from gastromap.nomogram.fitting import fit_nomogram
@@ -17,4 +17,5 @@ __all__ = [
     "fit_nomogram",
     "nomogram_axes",
     "read_clinical",
+    "with_measured_size",
 ]

@@ -9,14 +9,15 @@ import csv
 import difflib
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gastromap.errors import UsageError
 from gastromap.nomogram.json_file import JsonProblemError, finite, parse_object, read_limited
-from gastromap.results import ClinicalVariables
+from gastromap.results import ClinicalVariables, Tumour
 
-__all__ = ["DIFFERENTIATION", "LARGEST_SIZE_CM", "LAUREN", "check_clinical", "read_clinical"]
+__all__ = ["DIFFERENTIATION", "LARGEST_SIZE_CM", "LAUREN", "check_clinical", "read_clinical", "with_measured_size"]
 
 #: Levels of the nomogram; the first is the reference.
 DIFFERENTIATION = ("well", "moderate", "poor")
@@ -160,7 +161,25 @@ def check_clinical(clinical: ClinicalVariables) -> ClinicalVariables:
     UsageError
         ``CLINICAL_INVALID``.
     """
-    return _variables({name: getattr(clinical, name) for name in _NAMES})
+    checked = _variables({name: getattr(clinical, name) for name in _NAMES})
+    return replace(checked, size_origin=clinical.size_origin)
+
+
+def with_measured_size(clinical: ClinicalVariables, tumour: Tumour | None) -> ClinicalVariables:
+    """Fill in the long axis of a mask as tumour size where nobody has given one; where it is from is kept with it.
+
+    Parameters
+    ----------
+    clinical : ClinicalVariables
+    tumour : Tumour, optional
+        Its long axis lies in one axial slice: of a tumour that runs along the body it is too small.
+    """
+    if tumour is None or clinical.tumour_size_cm is not None:
+        return clinical
+    size_cm = round(tumour.measures.long_axis_mm / 10, 1)
+    if not 0 < size_cm <= LARGEST_SIZE_CM:
+        return clinical
+    return replace(clinical, tumour_size_cm=size_cm, size_origin=tumour.origin)
 
 
 def read_clinical(path: Path, *, patient_id: str) -> ClinicalVariables:

@@ -63,18 +63,18 @@ class TestChain:
         settings = GateSettings()
         written: list[Any] = []
         loaded = compute(operators.DicomLoaderOperator(fragment, folder=study_folder, settings=settings, watch=watch))
-        scanned = compute(
-            operators.SeriesSelectorOperator(fragment, settings=settings, series_uid=None, watch=watch), **loaded
-        )
-        target = compute(operators.KeySliceOperator(fragment, requested=None, finder=None, watch=watch), **scanned)
-        case = compute(operators.PreprocessingOperator(fragment, stager=stager, watch=watch), **target)
-        staged = compute(operators.TStageOperator(fragment, stager=stager, watch=watch), **case)
+        scans = compute(operators.SeriesSelectorOperator(fragment, settings=settings, watch=watch), **loaded)
+        found = compute(operators.KeySliceOperator(fragment, watch=watch), **scans)
+        cases = compute(operators.PreprocessingOperator(fragment, stager=stager, watch=watch), **found)
+        staged = compute(operators.TStageOperator(fragment, stager=stager, watch=watch), **cases)
         explained = compute(operators.GradCamOperator(fragment, stager=stager, watch=watch), **staged)
         findings = compute(
             operators.NomogramOperator(fragment, stager=stager, clinical_of=lambda _: ClinicalVariables(), watch=watch),
             **explained,
+            **found,
         )
-        assert isinstance(findings["findings"][3], NomogramOmitted)
+        assert isinstance(findings["findings"][1], NomogramOmitted)
+        outlook = compute(operators.LongitudinalOperator(fragment, watch=watch), **found)
         compute(
             operators.ResultWriterOperator(
                 fragment,
@@ -83,11 +83,18 @@ class TestChain:
                 on_written=lambda result, files: written.append((result, files)),
             ),
             **findings,
+            **outlook,
         )
         result, files = written[0]
         assert files[-1] == tmp_path / "out" / "result.json"
         # The very slice that the network saw is the one on record.
         assert result.grad_cam.index == result.key_slice.index
+        # The segmentation that came with the study gives the size; one study is compared with nothing.
+        assert result.tumour.origin == "seg"
+        assert result.comparison is None
+        # The segmentation that came with the study gives the size; one study is compared with nothing.
+        assert result.tumour.origin == "seg"
+        assert result.comparison is None
         assert set(watch.seconds) == {
             "load", "select", "volume", "key slice", "preprocess", "infer", "explain", "nomogram", "write",
         }  # fmt: skip
