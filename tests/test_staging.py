@@ -73,6 +73,15 @@ class TestStage:
         assert [s.sop_instance_uid for s in up.slices] == [s.sop_instance_uid for s in down.slices]
         assert up.probabilities == pytest.approx(down.probabilities, abs=1e-6)
 
+    def test_after_treatment_no_stage_is_confident(self, stager, volume) -> None:
+        before, after = (
+            stager.stage(stager.infer(stager.prepare(replace(volume, role=role), key(volume, 2))))
+            for role in ("baseline", "followup")
+        )
+        assert not after.confidence.staged
+        assert "after treatment" in after.confidence.reasons[-1]
+        assert after.probabilities == before.probabilities
+
     def test_the_same_slice_gives_the_same_answer_twice(self, stager, volume) -> None:
         first, second = (stager.stage(stager.infer(stager.prepare(volume, key(volume, 2)))) for _ in range(2))
         assert first == second

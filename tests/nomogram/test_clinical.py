@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from gastromap.errors import UsageError
-from gastromap.nomogram import read_clinical
-from gastromap.results import ClinicalVariables
+from gastromap.nomogram import check_clinical, read_clinical, with_measured_size
+from gastromap.results import ClinicalVariables, Tumour
+from gastromap.segmentation.measures import TumourMeasures
 
 MARK = "Zhang^San"
 
@@ -163,3 +165,24 @@ class TestRefusal:
         for path in (tmp_path / "no.json", tmp_path / "folder.json", write(tmp_path, "a.xlsx", "x")):
             with pytest.raises(UsageError, match="CLINICAL_INVALID"):
                 read_clinical(path, patient_id="P1")
+
+
+class TestMeasuredSize:
+    @staticmethod
+    def _tumour(long_axis_mm: float) -> Tumour:
+        mask = np.ones((1, 1, 1), bool)
+        return Tumour("auto", mask, (0.0, 0.0, 0.0), TumourMeasures(1.0, long_axis_mm, 5.0, 0.5), 0.9)
+
+    def test_stands_in_where_nobody_gave_one_and_says_so(self) -> None:
+        filled = with_measured_size(ClinicalVariables(lauren="mixed"), self._tumour(43.7))
+        assert (filled.tumour_size_cm, filled.size_origin, filled.lauren) == (4.4, "auto", "mixed")
+        assert check_clinical(filled) == filled
+
+    def test_never_replaces_the_clinical_one(self) -> None:
+        given = ClinicalVariables(tumour_size_cm=2.0)
+        assert with_measured_size(given, self._tumour(43.7)) is given
+        assert with_measured_size(given, None) is given
+
+    def test_out_of_the_range_of_sizes_is_left_out(self) -> None:
+        assert with_measured_size(ClinicalVariables(), self._tumour(0.2)).tumour_size_cm is None
+        assert with_measured_size(ClinicalVariables(), self._tumour(900.0)).tumour_size_cm is None
