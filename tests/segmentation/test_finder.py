@@ -97,6 +97,18 @@ def test_without_tumour_or_stomach_it_says_so_and_measures_nothing(balls: list, 
     assert not found.mask.any()
 
 
+def test_the_box_of_the_stomach_is_that_of_the_ball_less_its_poles() -> None:
+    finder = _finder()
+    box = finder.stomach_box(_volume(_PRONE_HEAD_FIRST, _SHAPE, [_STOMACH, _LESION]), _PRONE_HEAD_FIRST)
+    assert box is not None
+    low, high = np.sort(np.asarray(box), axis=0)
+    centre, radius = np.asarray(_STOMACH[0]), _STOMACH[1]
+    # Two of a hundred voxels of a ball lie beyond 0.84 of its radius, counted from the middle along one axis.
+    assert low == pytest.approx(centre - 0.84 * radius, abs=4.1)
+    assert high == pytest.approx(centre + 0.84 * radius, abs=4.1)
+    assert finder.stomach_box(_volume(_FEET_TO_HEAD, _SHAPE, [_LESION]), _FEET_TO_HEAD) is None
+
+
 def test_what_is_too_small_or_too_uncertain_is_no_tumour() -> None:
     hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION])
     assert _finder(volume_ml=30.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"
