@@ -71,13 +71,14 @@ _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 @dataclass(frozen=True)
 class ObjectContext:
-    """What all objects of one run share: sources, character set, equipment, clock."""
+    """What all objects of one study share: sources, character set, equipment, clock."""
 
     sources: tuple[SliceSource, ...]
     encoding: TextEncoding
     model: ModelIdentity
     application_version: str
     moment: datetime  #: start of the run, in the zone of the source where it names one
+    other_sources: tuple[SliceSource, ...] = ()  #: of the other study, which may be referred to and gives nothing else
 
     @property
     def header(self) -> pydicom.Dataset:
@@ -103,20 +104,31 @@ def _zone(offset: str) -> timezone | None:
     return timezone(-delta if sign == "-" else delta)
 
 
-def object_context(result: StudyResult) -> ObjectContext:
-    """Collect what all objects of a run share."""
-    header = result.volume.sources[0].header
+def object_context(result: StudyResult, *, after_treatment: bool = False) -> ObjectContext:
+    """Collect what all objects of one study share.
+
+    Parameters
+    ----------
+    result : StudyResult
+    after_treatment : bool
+        For the objects that are filed in the study of the follow-up; the result holds a comparison.
+    """
+    volumes = [result.volume, *([] if result.comparison is None else [result.comparison.followup.volume])]
+    if after_treatment:
+        volumes.reverse()
+    header = volumes[0].sources[0].header
     moment = datetime.fromisoformat(result.run.started)
     zone = _zone(source_text(header, "TimezoneOffsetFromUTC")) if "TimezoneOffsetFromUTC" in header else None
     if zone is not None and moment.tzinfo is not None:
         # A source that names its zone makes every time of the object a time of that zone.
         moment = moment.astimezone(zone)
     return ObjectContext(
-        sources=result.volume.sources,
+        sources=volumes[0].sources,
         encoding=plan_encoding(header, (*COPIED, "Manufacturer", "ManufacturerModelName")),
         model=result.stage.model,
         application_version=result.run.version,
         moment=moment,
+        other_sources=tuple(source for volume in volumes[1:] for source in volume.sources),
     )
 
 

@@ -7,15 +7,17 @@ values.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_output.attributes import COPIED, SEQUENCES, ObjectContext
 from gastromap.dicom_output.charset import quiet_pydicom, source_text
-from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C
-from gastromap.errors import GastromapError
+from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, YCT_CATEGORY_VALUES, C
+from gastromap.errors import GastromapError, Refusal
 from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.volume import SliceSource
 
@@ -44,8 +46,16 @@ def _fault(code: str, expected: str, got: str) -> GastromapError:
     return GastromapError(code, where="output", expected=expected, got=got, remedy=remedy)
 
 
-def check_sources(sources: tuple[SliceSource, ...]) -> None:
+def check_sources(sources: tuple[SliceSource, ...], *others: tuple[SliceSource, ...]) -> None:
     """Assert that all source slices belong to one patient and one study.
+
+    Parameters
+    ----------
+    sources : tuple of SliceSource
+        Of one examination.
+    *others : tuple of SliceSource
+        Of other examinations: other studies of the same patient, by the rule of the input gate, for which an empty
+        field agrees with everything and a name may be written in another alphabet.
 
     Raises
     ------
@@ -66,6 +76,18 @@ def check_sources(sources: tuple[SliceSource, ...]) -> None:
         raise _fault("RESULT_IDENTITY", "one patient and study in all source slices", f"other {names}")
     if not source_text(sources[0].header, "StudyInstanceUID"):
         raise _fault("RESULT_IDENTITY", "a StudyInstanceUID in the source", "none")
+    for other in others:
+        check_sources(other)
+        _check_patient(sources[0], other[0])
+
+
+def _check_patient(before: SliceSource, after: SliceSource) -> None:
+    try:
+        check_one_patient([before.header, after.header])
+    except Refusal as error:
+        raise _fault("RESULT_IDENTITY", "one patient before and after treatment", error.got) from error
+    if source_text(before.header, "StudyInstanceUID") == source_text(after.header, "StudyInstanceUID"):
+        raise _fault("RESULT_IDENTITY", "two studies", "one")
 
 
 def _references(dataset: Dataset) -> Iterator[str]:
@@ -114,7 +136,8 @@ def check_object(dataset: pydicom.Dataset, context: ObjectContext, *, new_uids: 
         ]
         if differing:
             raise _fault("RESULT_IDENTITY", "the patient and study of the source", f"other {', '.join(differing)}")
-        known = {source.sop_instance_uid for source in context.sources} | set(new_uids)
+        sources = (*context.sources, *context.other_sources)
+        known = {source.sop_instance_uid for source in sources} | set(new_uids)
         if any(uid not in known for uid in _references(dataset)):
             raise _fault("RESULT_REFERENCE", "references to source slices and new objects", "another object")
         wrong = [k for k, v in _LABELS.get(dataset.Modality, {}).items() if dataset.get(k) != v]
@@ -166,15 +189,15 @@ def _first_difference(built: Dataset, read: Dataset) -> str | None:
     return None
 
 
-def check_probabilities(report: pydicom.Dataset, probabilities: Mapping[str, float]) -> None:
+def check_probabilities(report: pydicom.Dataset, document: Mapping[str, Any]) -> None:
     """Assert that the structured report states exactly the probabilities of ``result.json``.
 
     Parameters
     ----------
     report : Dataset
         Structured report as read back from the disk.
-    probabilities : mapping
-        By stage, as read back from ``result.json``.
+    document : mapping
+        ``result.json`` as read back.
 
     Raises
     ------
@@ -186,8 +209,20 @@ def check_probabilities(report: pydicom.Dataset, probabilities: Mapping[str, flo
         finding = ""
         for item in container.get("ContentSequence", []):
             if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeMeaning == "Finding":
-                finding = item.ConceptCodeSequence[0].CodeValue
-            if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == C.PROBABILITY.value:
+                finding = item.ConceptCodeSequence[0].CodeValue  # findings are short codes
+            if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].get("CodeValue") == C.PROBABILITY.value:
                 stated[finding] = float(item.MeasuredValueSequence[0].FloatingPointValue)
-    if stated != {CT_CATEGORY_VALUES[stage].value: value for stage, value in probabilities.items()}:
+    if stated != _expected_probabilities(document):
         raise _fault("RESULT_PROBABILITIES", "the probabilities of result.json in the structured report", "others")
+
+
+def _expected_probabilities(document: Mapping[str, Any]) -> dict[str, float]:
+    """Probabilities by the code of what they are about."""
+    expected = {CT_CATEGORY_VALUES[stage].value: value for stage, value in document["stage"]["probabilities"].items()}
+    comparison = document["comparison"] or {}
+    if comparison.get("stage"):
+        after = comparison["stage"]["probabilities"].items()
+        expected |= {YCT_CATEGORY_VALUES[stage].value: value for stage, value in after}
+    if comparison.get("outlook"):
+        expected[C.METASTASIS.value] = comparison["outlook"]["lnm_probability"]
+    return expected

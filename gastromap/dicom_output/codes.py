@@ -15,9 +15,11 @@ __all__ = [
     "PRIVATE_SCHEME",
     "PRIVATE_SCHEME_NAME",
     "PRIVATE_SCHEME_UID",
+    "YCT_CATEGORY_VALUES",
     "C",
     "CodedEntry",
     "code_item",
+    "os_probability",
 ]
 
 PRIVATE_SCHEME: Final = "99GASTROMAP"
@@ -41,9 +43,20 @@ class C:
     CT_CATEGORY: Final = CodedEntry("399504009", "SCT", "cT category")
     PROBABILITY: Final = CodedEntry("122157", "DCM", "Probability")
     COMMENT: Final = CodedEntry("121106", "DCM", "Comment")
+    METASTASIS: Final = CodedEntry("128462008", "SCT", "Metastasis")
+    REGIONAL_LYMPH_NODE: Final = CodedEntry("312500006", "SCT", "regional lymph node")
+    LONG_AXIS: Final = CodedEntry("103339001", "SCT", "Long axis")
+    VOLUME: Final = CodedEntry("118565006", "SCT", "Volume")
+    WALL_THICKNESS: Final = CodedEntry("122445", "DCM", "Wall Thickness")
+    NO: Final = CodedEntry("373067005", "SCT", "No")
+    UNKNOWN: Final = CodedEntry("261665006", "SCT", "Unknown")
     NO_UNITS: Final = CodedEntry("1", "UCUM", "no units")
+    MILLIMETRE: Final = CodedEntry("mm", "UCUM", "mm")
+    CUBIC_CENTIMETRE: Final = CodedEntry("cm3", "UCUM", "cubic centimeter")
+    MONTH: Final = CodedEntry("mo", "UCUM", "month")
     ARTIFICIAL_INTELLIGENCE: Final = CodedEntry("123110", "DCM", "Artificial Intelligence")
     CT_ABDOMEN_CONTRAST: Final = CodedEntry("79101-2", "LN", "CT Abdomen W contrast IV")
+    PRETREATMENT: Final = CodedEntry("C3539075", "UMLS", "Pretreatment")
     POSTTREATMENT: Final = CodedEntry("126074", "DCM", "Posttreatment")
     ACQUISITION_EQUIPMENT: Final = CodedEntry("109101", "DCM", "Acquisition Equipment")
     PROCESSING_EQUIPMENT: Final = CodedEntry("109102", "DCM", "Processing Equipment")
@@ -55,6 +68,13 @@ class C:
     NOT_CONFIDENT: Final = CodedEntry("not-confident", PRIVATE_SCHEME, "Not confidently staged")
     PREDICTION_SET: Final = CodedEntry("prediction-set", PRIVATE_SCHEME, "Member of conformal prediction set")
     RAD_SCORE: Final = CodedEntry("rad-score", PRIVATE_SCHEME, "Rad-score, standard deviations of training cohort")
+    YCT_CATEGORY: Final = CodedEntry("yct-category", PRIVATE_SCHEME, "ycT category, after treatment")
+    TUMOUR_FOUND: Final = CodedEntry("tumour-found", PRIVATE_SCHEME, "Tumour found after treatment")
+    OS_RISK: Final = CodedEntry("os-risk", PRIVATE_SCHEME, "Risk of death, minus expected survival")
+    EXPECTED_SURVIVAL: Final = CodedEntry("rmst", PRIVATE_SCHEME, "Restricted mean survival time")
+    RISK_GROUP: Final = CodedEntry("risk-group", PRIVATE_SCHEME, "Risk group of overall survival")
+    RISK_HIGH: Final = CodedEntry("risk-high", PRIVATE_SCHEME, "Above the median of the training patients")
+    RISK_LOW: Final = CodedEntry("risk-low", PRIVATE_SCHEME, "Not above the median of the training patients")
 
 
 CT_CATEGORY_VALUES: Final[dict[str, CodedEntry]] = {
@@ -63,6 +83,17 @@ CT_CATEGORY_VALUES: Final[dict[str, CodedEntry]] = {
     "T3": CodedEntry("1228938002", "SCT", "AJCC cT3"),
     "T4": CodedEntry("1228944003", "SCT", "AJCC cT4"),
 }
+
+#: No public ycT code was found, and a plain cT after treatment would be wrong.
+YCT_CATEGORY_VALUES: Final[dict[str, CodedEntry]] = {
+    stage: CodedEntry(f"yc{stage}", PRIVATE_SCHEME, f"AJCC yc{stage}") for stage in CT_CATEGORY_VALUES
+}
+
+
+def os_probability(months: int) -> CodedEntry:
+    """Return the name of the probability of being alive after so many months; no public code was found."""
+    meaning = f"Probability of overall survival at {months} months"
+    return CodedEntry(f"os-{months}-months", PRIVATE_SCHEME, meaning)
 
 
 def code_item(entry: CodedEntry) -> Dataset:

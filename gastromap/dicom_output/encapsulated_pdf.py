@@ -1,4 +1,4 @@
-"""The one-page report as an Encapsulated PDF: a copy for people beside the structured report, never instead of it."""
+"""The report as an Encapsulated PDF: a copy for people beside the structured report, never instead of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PDF_SERIES_NUMBER", "build_encapsulated_pdf"]
 PDF_SERIES_NUMBER = 9007
 
 
-def build_encapsulated_pdf(pdf: bytes, context: ObjectContext, *, source: SliceSource) -> Dataset:
+def build_encapsulated_pdf(pdf: bytes, context: ObjectContext, *, sources: tuple[SliceSource, ...]) -> Dataset:
     """Wrap a PDF file.
 
     Parameters
@@ -23,8 +23,8 @@ def build_encapsulated_pdf(pdf: bytes, context: ObjectContext, *, source: SliceS
         The file.
     context : ObjectContext
         Shared facts of the run.
-    source : SliceSource
-        Slice that the report is about.
+    sources : tuple of SliceSource
+        Slices that the report is about.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def build_encapsulated_pdf(pdf: bytes, context: ObjectContext, *, source: SliceS
     document.ConceptNameCodeSequence = []
     document.DocumentTitle = f"GastroMAP T stage report, {RESEARCH_USE}"
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    document.SourceInstanceSequence = [source_reference(source)]
+    document.SourceInstanceSequence = [source_reference(source) for source in sources]
     document.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
     document.EncapsulatedDocumentLength = len(pdf)  # a reader cuts the padding byte off by this
     return finish(document, context, description="report")

@@ -19,25 +19,26 @@ from gastromap.dicom_output.attributes import (
     new_uid,
     source_reference,
 )
-from gastromap.dicom_output.codes import (
-    CT_CATEGORY_VALUES,
-    PRIVATE_SCHEME,
-    PRIVATE_SCHEME_NAME,
-    PRIVATE_SCHEME_UID,
-    C,
-    CodedEntry,
+from gastromap.dicom_output.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, PRIVATE_SCHEME_UID, C
+from gastromap.dicom_output.sr_comparison import comparison_groups
+from gastromap.dicom_output.sr_groups import (
+    GroupMaker,
+    code,
+    followup_point,
+    pretreatment_point,
+    size_group,
+    stage_algorithm,
+    stage_comment,
+    stage_groups,
 )
-from gastromap.reports.phrases import RESEARCH_USE, heat_map_method, stage_label
+from gastromap.reports.json_parts import warning_codes
+from gastromap.reports.shown_slice import shown_index
 from gastromap.results import StudyResult
 from gastromap.volume import CtVolume
 
 __all__ = ["SR_SERIES_NUMBER", "build_structured_report"]
 
 SR_SERIES_NUMBER = 9003
-
-
-def _code(entry: CodedEntry) -> Code:
-    return Code(entry.value, entry.scheme, entry.meaning)
 
 
 def _evidence(volume: CtVolume, index: int) -> Dataset:
@@ -70,115 +71,46 @@ def _evidence(volume: CtVolume, index: int) -> Dataset:
     return item
 
 
-def _comment(result: StudyResult, context: ObjectContext) -> str:
-    confidence = result.stage.confidence
-    label = stage_label(result, result.stage.stage)
-    members = ", ".join(stage_label(result, stage) for stage in confidence.prediction_set) or "empty"
-    parts = [
-        f"{RESEARCH_USE.capitalize()}.",
-        f"Stage {label}: {'confidently staged' if confidence.staged else 'NOT CONFIDENTLY STAGED'}.",
-        *confidence.reasons,
-        f"Prediction set at {confidence.coverage:.0%}: {members}.",
-        f"{confidence.votes_for_stage} of {confidence.slices} slices vote for the stage.",
-        f"Key slice: {result.key_slice.index_from_feet} from the feet, found by {result.key_slice.origin}.",
-        result.stage.model.notice,
-    ]
-    codes = (*result.volume.warnings, *result.warnings)
-    if codes:
-        parts.append(f"Warnings: {', '.join(codes)}.")
-    return context.encoding.own(" ".join(part for part in parts if part))
-
-
 def _groups(result: StudyResult, context: ObjectContext) -> list[Any]:
-    from highdicom import sr
-
-    stage, model = result.stage, result.stage.model
-    key = result.volume.sources[result.key_slice.index]
-    algorithm = sr.AlgorithmIdentification(
-        name=context.encoding.own(model.name),
-        version=context.encoding.own(model.version),
-        manufacturer=MANUFACTURER,
-        family=_code(C.ARTIFICIAL_INTELLIGENCE),
-        parameters=[
-            context.encoding.own(text)
-            for text in (
-                f"weights sha256 {model.weights_sha256}",
-                f"network {model.network}, preprocessing {model.preprocessing}",
-                f"input phase {result.volume.series.phase}",
-                "staging system AJCC 8",
-                f"calibration {stage.confidence.calibration or 'none'}",
-                f"explanation {heat_map_method(result.grad_cam)}",
-                f"trained on {model.trained_on}",
-                RESEARCH_USE,
-            )
-        ],
+    volume, comparison = result.volume, result.comparison
+    key = volume.sources[result.key_slice.index]
+    time_point = followup_point() if volume.role == "followup" else None
+    if comparison is not None:
+        time_point = pretreatment_point()
+    groups = stage_groups(
+        GroupMaker(context, stage_algorithm(result.stage, volume, context, result.grad_cam), (key,), time_point),
+        result.stage,
+        volume.role,
+        comment=stage_comment(result.stage, volume, result.key_slice, warning_codes(volume, result.warnings)),
     )
-    source = source_reference(key)
-    reference = (source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID)
-    time_point = None
-    if result.volume.role == "followup":
-        time_point = sr.TimePointContext(
-            time_point="follow-up, yc", time_point_type=_code(C.POSTTREATMENT), time_point_order=2
-        )
+    if result.tumour is not None:
+        name = "Tumour size" if comparison is None else "Tumour size before treatment"
+        groups.append(size_group(result.tumour, context, key, name=name, time_point=time_point))
+    if comparison is not None:
+        groups += comparison_groups(comparison, context, baseline=key)
+    return groups
 
-    def group(name: str, finding: CodedEntry, **content: Any) -> Any:
-        return sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=new_uid(), identifier=name),
-            finding_type=_code(finding),
-            finding_sites=[sr.FindingSite(anatomic_location=_code(C.STOMACH))],
-            algorithm_id=algorithm,
-            time_point_context=time_point,
-            source_images=[sr.SourceImageForMeasurementGroup(*reference)],
-            **content,
-        )
 
-    def number(name: CodedEntry, value: float) -> Any:
-        return sr.Measurement(name=_code(name), value=float(value), unit=_code(C.NO_UNITS), algorithm_id=algorithm)
-
-    def evaluation(name: CodedEntry, value: CodedEntry) -> Any:
-        return sr.QualitativeEvaluation(name=_code(name), value=_code(value))
-
-    confidence = stage.confidence
-    evaluations = [
-        evaluation(C.STAGING_CONFIDENCE, C.CONFIDENT if confidence.staged else C.NOT_CONFIDENT),
-        *(evaluation(C.PREDICTION_SET, CT_CATEGORY_VALUES[member]) for member in confidence.prediction_set),
-    ]
-    if confidence.staged:
-        # A coded category is read by machines without its comment: none is given where the study is not staged.
-        evaluations.insert(0, evaluation(C.CT_CATEGORY, CT_CATEGORY_VALUES[stage.stage]))
-    summary = group(
-        stage_label(result, "T stage"),
-        C.NEOPLASM_PRIMARY,
-        qualitative_evaluations=evaluations,
-        measurements=[number(C.RAD_SCORE, stage.rad_score)] if stage.rad_score is not None else None,
-    )
-    summary[0].ContentSequence.append(
-        sr.TextContentItem(
-            name=_code(C.COMMENT),
-            value=_comment(result, context),
-            relationship_type=sr.RelationshipTypeValues.CONTAINS,
-        )
-    )
-    hypotheses = [
-        group(
-            f"P({stage_label(result, name)})",
-            CT_CATEGORY_VALUES[name],
-            measurements=[number(C.PROBABILITY, probability)],
-        )
-        for name, probability in stage.probabilities.items()
-    ]
-    return [summary, *hypotheses]
+def _read_slices(result: StudyResult) -> list[tuple[CtVolume, int]]:
+    """Slices that a network saw; those after treatment first, because the library takes the study from the first."""
+    before = [result.key_slice.index, *(part.index for part in result.stage.slices)]
+    slices = [(result.volume, index) for index in dict.fromkeys(before)]
+    if result.comparison is None:
+        return slices
+    followup, stage = result.comparison.followup, result.comparison.stage
+    after = [shown_index(followup), *(() if stage is None else (part.index for part in stage.slices))]
+    return [*((followup.volume, index) for index in dict.fromkeys(after)), *slices]
 
 
 def build_structured_report(result: StudyResult, context: ObjectContext) -> Dataset:
-    """Build the structured report of one study.
+    """Build the structured report of one study, or of two with their comparison.
 
     Parameters
     ----------
     result : StudyResult
         What the run found.
     context : ObjectContext
-        Shared facts of the run.
+        Of the study that the report is filed in: the later one of two.
 
     Returns
     -------
@@ -191,9 +123,7 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     """
     from highdicom import sr
 
-    volume = result.volume
-    used = [result.key_slice.index, *(s.index for s in result.stage.slices if s.index != result.key_slice.index)]
-    evidence = [_evidence(volume, index) for index in used]
+    evidence = [_evidence(volume, index) for volume, index in _read_slices(result)]
     observer = sr.ObserverContext(
         observer_type=Code("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -207,7 +137,7 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     described = [item for item in evidence if item.Modality]
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=_code(C.CT_ABDOMEN_CONTRAST),
+        procedure_reported=code(C.CT_ABDOMEN_CONTRAST),
         imaging_measurements=_groups(result, context),
         referenced_images=described or None,
     )
@@ -230,4 +160,4 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     scheme.CodingSchemeName = PRIVATE_SCHEME_NAME
     scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
     report.CodingSchemeIdentificationSequence = [scheme]
-    return finish(report, context, description="T stage")
+    return finish(report, context, description="T stage" if result.comparison is None else "comparison")

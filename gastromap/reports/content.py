@@ -4,39 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gastromap.reports.comparison_content import ComparisonContent, comparison_content
+from gastromap.reports.examination_rows import (
+    TumourContent,
+    key_slice_rows,
+    model_rows,
+    series_rows,
+    tumour_content,
+)
 from gastromap.reports.patient import patient_rows
 from gastromap.reports.phrases import (
-    KEY_SLICE_ORIGINS,
     RESEARCH_USE,
     VARIABLES,
-    VOTES,
     heat_map_meaning,
     heat_map_method,
+    percent,
     stage_label,
     warning_sentence,
 )
+from gastromap.reports.probabilities import Bar, agreement, set_in_words, stage_bars
 from gastromap.results import NomogramOmitted, NomogramResult, StudyResult
 
-__all__ = ["Bar", "ReportContent", "report_content", "set_in_words"]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """Probability of one stage."""
-
-    label: str
-    probability: float
-    in_set: bool
-    is_stage: bool
-
-    @property
-    def percent(self) -> str:
-        """Probability in words of the reader; 0 % and 100 % only where they are exact."""
-        if 0 < self.probability < 0.005:
-            return "<1 %"
-        if 0.995 < self.probability < 1:
-            return ">99 %"
-        return f"{self.probability * 100:.0f} %"
+__all__ = ["ReportContent", "report_content"]
 
 
 @dataclass(frozen=True)
@@ -66,38 +55,9 @@ class ReportContent:
     software: str
     run_id: str
     patient: tuple[tuple[str, str], ...]
+    tumour: TumourContent | None = None  #: where the table of a comparison does not hold its size
+    comparison: ComparisonContent | None = None
     research_use: str = RESEARCH_USE.capitalize()
-
-
-def set_in_words(members: tuple[str, ...], coverage: float) -> str:
-    """Put a conformal prediction set in words: ``T2–T3 at 90 %``.
-
-    Parameters
-    ----------
-    members : tuple of str
-        Stages, lowest first.
-    coverage : float
-        Nominal coverage, 0 to 1.
-    """
-    level = f"at {coverage * 100:.0f} %"
-    numbers = [int(member[1:]) for member in members]
-    if not members:
-        return f"no stage {level}"
-    if len(members) == 1:
-        return f"{members[0]} only {level}"
-    if numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{members[0]}–{members[-1]} {level}"
-    return f"{', '.join(members[:-1])} or {members[-1]} {level}"
-
-
-def _agreement(result: StudyResult) -> str:
-    votes, slices = result.stage.confidence.votes_for_stage, result.stage.confidence.slices
-    label = stage_label(result, result.stage.stage)
-    if slices == 1:
-        return f"One slice was read, for {label}"
-    if votes == slices:
-        return f"All {slices} slices vote for {label}"
-    return f"{votes} of {slices} slices vote for {label}"
 
 
 def _list(items: tuple[str, ...]) -> str:
@@ -115,12 +75,9 @@ def _nomogram(nomogram: NomogramResult | NomogramOmitted, result: StudyResult) -
             "nomogram_total": "",
             "nomogram_probabilities": "",
         }
-    shares = ", ".join(
-        f"{name} {Bar(name, probability, in_set=False, is_stage=False).percent}"
-        for name, probability in nomogram.probabilities.items()
-    )
+    shares = ", ".join(f"{name} {percent(probability)}" for name, probability in nomogram.probabilities.items())
     return {
-        "nomogram_title": f"Nomogram ({nomogram.variant}): {stage_label(result, nomogram.stage)}",
+        "nomogram_title": f"Nomogram ({nomogram.variant}): {stage_label(result.volume.role, nomogram.stage)}",
         "nomogram_note": nomogram.source,
         "nomogram_rows": tuple(
             (row.name, row.value, f"{row.log_odds:+.2f}".replace("-", "−"), f"{row.points:.0f}")
@@ -131,32 +88,6 @@ def _nomogram(nomogram: NomogramResult | NomogramOmitted, result: StudyResult) -
     }
 
 
-def _key_slice_rows(result: StudyResult) -> tuple[tuple[str, str], ...]:
-    key = result.key_slice
-    area = () if key.tumour_area_mm2 is None else (("Tumour area", f"{key.tumour_area_mm2:.0f} mm²"),)
-    return (
-        ("Slice", f"{key.index_from_feet} from the feet (0 = lowest), of {len(result.volume.sources)}"),
-        ("Position z", f"{key.position_mm:.1f} mm".replace("-", "−")),
-        ("Found by", KEY_SLICE_ORIGINS.get(key.origin, key.origin)),
-        *area,
-    )
-
-
-def _series_rows(result: StudyResult) -> tuple[tuple[str, str], ...]:
-    series = result.volume.series
-    votes = ", ".join(f"{source} {VOTES.get(vote, vote)}" for source, vote in series.votes.items())
-    rows, columns = result.volume.hu.shape[1:]
-    down, across = result.volume.pixel_spacing_mm
-    voxel = f"{down:.2f}×{across:.2f}×{series.step_mm:.2f} mm"
-    return (
-        ("Series", "unnumbered" if series.series_number is None else f"number {series.series_number}"),
-        ("Phase", series.phase),
-        ("Phase evidence", votes or "none"),
-        ("Grid", f"{len(result.volume.sources)} slices of {rows}×{columns}, {voxel}"),
-        ("Kernel", series.kernel or "not given"),
-    )
-
-
 def report_content(result: StudyResult) -> ReportContent:
     """Put a result in words.
 
@@ -165,36 +96,30 @@ def report_content(result: StudyResult) -> ReportContent:
     result : StudyResult
         What the run found; patient and study are read from its source headers.
     """
+    role, compared = result.volume.role, comparison_content(result)
     stage, model, confidence = result.stage, result.stage.model, result.stage.confidence
     packages = ", ".join(f"{name} {version}" for name, version in result.run.packages.items())
     codes = tuple(dict.fromkeys((*result.volume.warnings, *result.warnings)))
     return ReportContent(
-        stage=stage_label(result, stage.stage),
+        stage=stage_label(role, stage.stage),
         staged=confidence.staged,
         confidence="Confidently staged" if confidence.staged else "Not confidently staged",
         reasons=confidence.reasons,
         prediction_set=set_in_words(confidence.prediction_set, confidence.coverage),
-        bars=tuple(
-            Bar(stage_label(result, name), probability, name in confidence.prediction_set, name == stage.stage)
-            for name, probability in stage.probabilities.items()
-        ),
-        agreement=_agreement(result),
+        bars=stage_bars(stage, role),
+        agreement=agreement(stage, role),
         rad_score="" if stage.rad_score is None else f"{stage.rad_score:+.2f} SD".replace("-", "−"),
         **_nomogram(result.nomogram, result),  # type: ignore[arg-type]
-        key_slice_rows=_key_slice_rows(result),
+        key_slice_rows=key_slice_rows(result.volume, result.key_slice),
         heat_map_method=heat_map_method(result.grad_cam),
-        heat_map_meaning=heat_map_meaning(stage_label(result, result.grad_cam.stage)),
-        model_rows=(
-            ("Model", f"{model.name} {model.version} ({model.network})"),
-            ("Weights", f"SHA-256 {model.weights_sha256[:16]}…"),
-            ("Preprocessing", model.preprocessing),
-            ("Trained on", model.trained_on),
-            ("Calibration", confidence.calibration or "none"),
-        ),
+        heat_map_meaning=heat_map_meaning(stage_label(role, result.grad_cam.stage)),
+        model_rows=(*model_rows(model), ("Calibration", confidence.calibration or "none")),
         notice=model.notice,
-        series_rows=_series_rows(result),
+        series_rows=series_rows(result.volume),
         warnings=tuple(warning_sentence(code) for code in codes),
         software=f"GastroMAP {result.run.version}; {packages}; {stage.device}",
         run_id=result.run.run_id,
         patient=patient_rows(result),
+        tumour=None if compared is not None and compared.size_rows else tumour_content(result.tumour),
+        comparison=compared,
     )

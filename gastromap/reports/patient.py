@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pydicom
+
 from gastromap.dicom_output.charset import source_text
 from gastromap.results import StudyResult
 
-__all__ = ["patient_rows"]
+__all__ = ["patient_rows", "study_date"]
 
 
 def _readable(text: str) -> str:
@@ -28,13 +30,18 @@ def _date(text: str) -> str:
     return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 and digits.isdecimal() else digits
 
 
+def study_date(header: pydicom.Dataset) -> str:
+    """Return the study date as ISO 8601, or a dash."""
+    return _date(source_text(header, "StudyDate")).strip() or "–"
+
+
 def patient_rows(result: StudyResult) -> tuple[tuple[str, str], ...]:
     """Return label and value of what identifies patient and study; missing values are a dash.
 
     Parameters
     ----------
     result : StudyResult
-        Only ``volume.sources[0].header`` is read.
+        Only ``volume.sources[0].header`` is read, and of a follow-up its date and accession number.
     """
     header = result.volume.sources[0].header
     declared = bool(header.get("SpecificCharacterSet"))
@@ -47,7 +54,16 @@ def patient_rows(result: StudyResult) -> tuple[tuple[str, str], ...]:
         ("Patient ID", source_text(header, "PatientID")),
         ("Born", _date(source_text(header, "PatientBirthDate"))),
         ("Sex", source_text(header, "PatientSex")),
-        ("Study date", _date(source_text(header, "StudyDate"))),
-        ("Accession", source_text(header, "AccessionNumber")),
+        *_study_rows(result),
     )
     return tuple((label, value.strip() or "–") for label, value in rows)
+
+
+def _study_rows(result: StudyResult) -> tuple[tuple[str, str], tuple[str, str]]:
+    volumes = [result.volume, *([] if result.comparison is None else [result.comparison.followup.volume])]
+    headers = [volume.sources[0].header for volume in volumes]
+    numbers = [source_text(header, "AccessionNumber").strip() or "–" for header in headers]
+    dates = [study_date(header) for header in headers]
+    if len(headers) == 1:
+        return ("Study date", dates[0]), ("Accession", numbers[0])
+    return ("CT dates", " and ".join(dates)), ("Accession", " and ".join(dict.fromkeys(numbers)))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.content import ReportContent
 from gastromap.reports.pdf_text import Ink, TextPainter
 from gastromap.reports.pictures import Pictures
@@ -184,7 +185,7 @@ def _reader(pixels: NDArray[np.uint8]) -> Any:
     return ImageReader(Image.fromarray(pixels))
 
 
-def render_pdf(content: ReportContent, pictures: Pictures) -> bytes:
+def render_pdf(content: ReportContent, pictures: Pictures, compared: ComparisonPictures | None = None) -> bytes:
     """Render the report page.
 
     Parameters

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from gastromap.results import GradCamResult, StudyResult
+from gastromap.results import GradCamResult
 
 __all__ = [
     "KEY_SLICE_ORIGINS",
     "RESEARCH_USE",
+    "SIZE_ORIGINS",
     "VARIABLES",
     "VOTES",
     "heat_map_meaning",
     "heat_map_method",
+    "percent",
+    "signed",
     "stage_label",
     "warning_sentence",
 ]
@@ -27,6 +30,11 @@ KEY_SLICE_ORIGINS: Final = {
     "rtstruct": "largest tumour area in an RT structure set",
     "kos": "marked in a key object selection",
     "auto": "automatic: largest tumour area of the segmentation model, checked by nobody",
+}
+
+SIZE_ORIGINS: Final = {
+    "seg": "measured in a DICOM segmentation",
+    "auto": "measured in the mask of the segmentation model, checked by nobody",
 }
 
 VARIABLES: Final = {
@@ -71,6 +79,8 @@ _WARNINGS: Final = {
     "PHASE_ONE_SOURCE": "The portal-venous phase is backed by one source of evidence only.",
     "KERNEL_SHARP": "The series named was reconstructed with a sharp kernel; the model was trained on soft ones.",
     "UIDS_DERIVED": "The UIDs of the images are blank and were derived from their content.",
+    "SEG_UNMEASURED": "A segmentation names the key slice, but the size of the tumour could not be taken from it.",
+    "TUMOUR_ELSEWHERE": "What the segmentation model found does not reach the key slice named; its size was left out.",
     "SERIES_BY_OPERATOR": "The series was named by the operator; the phase was not decided from evidence.",
 }
 
@@ -80,9 +90,24 @@ def warning_sentence(code: str) -> str:
     return _WARNINGS.get(code, code)
 
 
-def stage_label(result: StudyResult, stage: str) -> str:
-    """Return ``cT3``, or ``ycT3`` for a follow-up study: never a plain cT after treatment."""
-    return f"{'yc' if result.volume.role == 'followup' else 'c'}{stage}"
+def stage_label(role: str, stage: str) -> str:
+    """Return ``cT3``, or ``ycT3`` for a volume in the role of follow-up: never a plain cT after treatment."""
+    return f"{'yc' if role == 'followup' else 'c'}{stage}"
+
+
+def percent(probability: float) -> str:
+    """Return a probability in words of the reader; 0 % and 100 % only where they are exact."""
+    if 0 < probability < 0.005:
+        return "<1 %"
+    if 0.995 < probability < 1:
+        return ">99 %"
+    return f"{probability * 100:.0f} %"
+
+
+def signed(value: float, digits: int = 0) -> str:
+    """Return a difference with its sign: ``+12``, ``−3.1``; a rounded zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def heat_map_method(heat_map: GradCamResult) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from gastromap.explain_3d import CoAttentionMaps
+from gastromap.longitudinal import FollowupContribution, LongitudinalMaps, LongitudinalResult, Outcome
+from gastromap.preprocessing.volume import PatientGrid
 from gastromap.results import (
+    Comparison,
     Confidence,
+    Examination,
     GradCamResult,
     KeySlice,
     ModelIdentity,
@@ -18,27 +24,42 @@ from gastromap.results import (
     NomogramResult,
     PredictorContribution,
     RunRecord,
+    SizeChange,
     SlicePrediction,
     StageResult,
     StudyResult,
+    Tumour,
 )
+from gastromap.segmentation.measures import TumourMeasures
 from gastromap.volume import CtVolume, SeriesRecord, SliceSource
 
 STUDY_UID = "1.2.826.0.1.3680043.8.498.10"
 SERIES_UID = "1.2.826.0.1.3680043.8.498.20"
+FOLLOWUP_STUDY_UID = "1.2.826.0.1.3680043.8.498.11"
+FOLLOWUP_SERIES_UID = "1.2.826.0.1.3680043.8.498.21"
 NOTICE = "Trained on SYNTHETIC data: the figures say nothing about patients."
+OUTLOOK_NOTICE = "The longitudinal model was trained on SYNTHETIC pairs."
 PROBABILITIES = {"T1": 0.03, "T2": 0.21, "T3": 0.63, "T4": 0.13}
+PROBABILITIES_AFTER = {"T1": 0.25, "T2": 0.5, "T3": 0.20, "T4": 0.05}
+BREAKS = tuple(float(month) for month in range(0, 88, 8))
 
 
-def make_header(index: int, *, position: tuple[float, float, float], **changes: Any) -> Dataset:
+def make_header(
+    index: int,
+    *,
+    position: tuple[float, float, float],
+    study_uid: str = STUDY_UID,
+    series_uid: str = SERIES_UID,
+    **changes: Any,
+) -> Dataset:
     """Header of one CT slice; ``None`` removes an attribute."""
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-    header.SOPInstanceUID = f"{SERIES_UID}.{index + 1}"
-    header.StudyInstanceUID = STUDY_UID
-    header.SeriesInstanceUID = SERIES_UID
-    header.FrameOfReferenceUID = f"{STUDY_UID}.1"
+    header.SOPInstanceUID = f"{series_uid}.{index + 1}"
+    header.StudyInstanceUID = study_uid
+    header.SeriesInstanceUID = series_uid
+    header.FrameOfReferenceUID = f"{study_uid}.1"
     header.Modality = "CT"
     header.PatientName = "Muster^Maria"
     header.PatientID = "P-0001"
@@ -88,6 +109,8 @@ def make_volume(
     warnings: tuple[str, ...] = (),
     hu: np.ndarray | None = None,
     edit: Callable[[int, Dataset], None] | None = None,
+    study_uid: str = STUDY_UID,
+    series_uid: str = SERIES_UID,
     **header: Any,
 ) -> CtVolume:
     """A volume with one hand-built header a slice; further keywords change every header."""
@@ -99,13 +122,14 @@ def make_volume(
     affine[:3, 2], affine[:3, 3] = normal * step, origin
     sources = []
     for index in range(slices):
-        item = make_header(index, position=tuple(affine[:3, 3] + affine[:3, 2] * index), **header)
+        position = tuple(affine[:3, 3] + affine[:3, 2] * index)
+        item = make_header(index, position=position, study_uid=study_uid, series_uid=series_uid, **header)
         if edit is not None:
             edit(index, item)
         sources.append(SliceSource(str(item.SOPInstanceUID), item, "0" * 64))
     series = SeriesRecord(
-        series_instance_uid=SERIES_UID,
-        study_instance_uid=STUDY_UID,
+        series_instance_uid=series_uid,
+        study_instance_uid=study_uid,
         series_number=4,
         label="series 4 #9f31c2aa",
         number_of_slices=slices,
@@ -218,3 +242,153 @@ def make_study_result(
         ),
         warnings=warnings,
     )
+
+
+def make_tumour(
+    volume: CtVolume,
+    *,
+    key: int = 5,
+    radius: float = 0.12,
+    measures: TumourMeasures = TumourMeasures(38.2, 52.4, 14.6, 0.21),  # noqa: B008  frozen
+    origin: str = "auto",
+) -> Tumour:
+    """A ball round the bright spot of :func:`make_body`, with sizes that a test can name."""
+    slices, rows, columns = volume.hu.shape
+    z, y, x = np.ogrid[0:slices, -1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    mask = ((x - 0.38) / radius) ** 2 + ((y + 0.2) / radius) ** 2 + ((z - key) / 2) ** 2 < 1
+    place = [(columns - 1) * 0.69, (rows - 1) * 0.4, float(key), 1.0]
+    x_mm, y_mm, z_mm = (float(value) for value in (volume.affine_lps @ place)[:3])
+    auto = origin == "auto"
+    return Tumour(
+        origin=origin,
+        mask=np.broadcast_to(mask, volume.hu.shape),
+        centre_lps=(x_mm, y_mm, z_mm),
+        measures=measures,
+        probability=0.83 if auto else None,
+        model=make_model("GastroMAP segmentation", "e1" * 32, "Masks of a test.") if auto else None,
+    )
+
+
+def make_model(name: str, weights_sha256: str, notice: str) -> ModelIdentity:
+    return ModelIdentity(
+        name=name,
+        version="0.2.0",
+        network="TestNet",
+        weights_sha256=weights_sha256,
+        preprocessing="volume",
+        trained_on="synthetic",
+        notice=notice,
+    )
+
+
+def make_outcome(
+    inputs: str = "pair", *, lnm: float = 0.72, survival: tuple[float, ...] = (0.9, 0.75, 0.62, 0.5, 0.41)
+) -> Outcome:
+    months = (12, 24, 36, 48, 60)
+    return Outcome(
+        inputs=inputs,
+        lnm_probability=lnm,
+        survival=dict(zip(months, survival, strict=True)),
+        rmst_months=48.4,
+        os_risk=-48.4,
+        risk_group="high",
+    )
+
+
+def make_maps(grids: tuple[PatientGrid, PatientGrid]) -> LongitudinalMaps:
+    """Maps with one warm place each."""
+    z, y, x = np.mgrid[-1:1:4j, -1:1:8j, -1:1:8j]
+    warm = np.exp(-4 * (z**2 + y**2 + x**2)).astype(np.float32)
+    shifted = np.roll(warm, 2, axis=2)
+    coarse = np.stack([warm[:, ::2, ::2], shifted[:, ::2, ::2]])
+    pooling = coarse / coarse.sum(axis=(1, 2, 3), keepdims=True)
+    cells = pooling.shape[1:]
+    onward = np.broadcast_to(pooling[1], (*cells, *cells))
+    return LongitudinalMaps(
+        lnm=np.stack([warm, 0.6 * warm]),
+        os_risk=np.stack([0.4 * shifted, shifted]),
+        co_attention=CoAttentionMaps(
+            first_to_second=onward[None],
+            second_to_first=onward[None],
+            entropy=np.full((1, 2, *cells), 0.64, np.float32),
+            pooling=pooling[None].astype(np.float32),
+        ),
+        grids=grids,
+    )
+
+
+def make_outlook(*, pair: Outcome | None = None, maps: LongitudinalMaps | None = None) -> LongitudinalResult:
+    pair = make_outcome() if pair is None else pair
+    alone = replace(
+        make_outcome("baseline_only", lnm=0.6, survival=(0.93, 0.8, 0.7, 0.6, 0.52)), rmst_months=54.6, os_risk=-54.6
+    )
+    return LongitudinalResult(
+        outcome=pair,
+        baseline_only=alone,
+        contribution=FollowupContribution.between(pair, alone),
+        present=(True, True),
+        masks=(True, True),
+        breaks_months=BREAKS,
+        model=make_model("GastroMAP longitudinal", "1a" * 32, OUTLOOK_NOTICE),
+        maps=maps,
+    )
+
+
+def make_pair_result(
+    *,
+    tumour_after: bool = True,
+    outlook: bool = True,
+    maps: bool = True,
+    grid_mm: float = 2.0,
+    stage_after: dict[str, Any] | None = None,
+    followup: dict[str, Any] | None = None,
+    comparison: dict[str, Any] | None = None,
+    **options: Any,
+) -> StudyResult:
+    """Both examinations of one patient, four months apart.
+
+    ``followup`` changes the volume after treatment, ``stage_after`` its stage, ``comparison`` fields of the comparison,
+    everything else the study before treatment.
+    """
+    result = make_study_result(**options)
+    key = result.key_slice.index
+    shape = result.volume.hu.shape
+    second = make_study_result(
+        **{
+            "stage": "T2",
+            "probabilities": PROBABILITIES_AFTER,
+            "prediction_set": ("T1", "T2"),
+            "key": key,
+            **(stage_after or {}),
+        },
+        **{
+            **{"slices": shape[0], "shape": shape[1:], "spacing": result.volume.pixel_spacing_mm, "role": "followup"},
+            **{"study_uid": FOLLOWUP_STUDY_UID, "series_uid": FOLLOWUP_SERIES_UID, "StudyDate": "20240620"},
+            **{"AccessionNumber": "A-91", "StudyID": "8", "PatientAge": "065Y"},
+            **(followup or {}),
+        },
+    )
+    before = make_tumour(result.volume, key=key)
+    after = make_tumour(second.volume, key=key, radius=0.08, measures=TumourMeasures(14.0, 33.1, 9.2, 0.12))
+    grids = tuple(
+        PatientGrid.around(tumour.centre_lps, (2 * grid_mm, grid_mm, grid_mm), (16, 24, 24))
+        for tumour in (before, after)
+    )
+    pairs = zip(("volume_ml", "long_axis_mm", "thickness_mm"), (38.2, 52.4, 14.6), (14.0, 33.1, 9.2), strict=True)
+    added = Comparison(
+        followup=Examination(
+            volume=second.volume,
+            key_slice=second.key_slice if tumour_after else None,
+            tumour=after if tumour_after else None,
+            no_tumour="" if tumour_after else "the segmentation model found none",
+            crop_centre_lps=after.centre_lps,
+        ),
+        interval_days=107,
+        stage=second.stage if tumour_after else None,
+        grad_cam=second.grad_cam if tumour_after else None,
+        changes=tuple(SizeChange(name, one, other if tumour_after else 0.0) for name, one, other in pairs),
+        outlook=make_outlook(maps=make_maps(grids) if maps else None) if outlook else None,
+        omitted="" if outlook else "No longitudinal model was given.",
+        crop_by_stomach=not tumour_after,
+    )
+    return replace(result, tumour=before, comparison=replace(added, **(comparison or {})))

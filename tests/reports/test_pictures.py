@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from builders.study_result import make_study_result, make_volume
 
-from gastromap.reports.pictures import _turn, _windowed, draw_pictures, plan_display
+from gastromap.reports.drawing import plan_display, turn, windowed
+from gastromap.reports.pictures import draw_pictures
 
 
 def world_volume(orientation, *, shape=(40, 60), spacing=(1.0, 1.0)):
@@ -39,7 +40,7 @@ class TestRadiologicalConvention:
     def test_left_is_right_and_front_is_up(self, orientation):
         volume = world_volume(orientation)
         plan = plan_display(volume)
-        picture = _turn(volume.hu[1], plan)
+        picture = turn(volume.hu[1], plan)
         y, x = np.nonzero(picture > 100)
         assert x.mean() > picture.shape[1] / 2
         assert y.mean() < picture.shape[0] / 2
@@ -69,7 +70,7 @@ class TestRadiologicalConvention:
 class TestWindow:
     def test_level_50_width_350_maps_its_ends_to_black_and_white(self):
         hu = np.array([[-1000, -125, 50, 225, 3000]], dtype=np.float32)
-        assert _windowed(hu).tolist() == [[0.0, 0.0, 127.5, 255.0, 255.0]]
+        assert windowed(hu).tolist() == [[0.0, 0.0, 127.5, 255.0, 255.0]]
 
 
 class TestBurntInText:

@@ -12,10 +12,11 @@ from html.parser import HTMLParser
 import pytest
 from builders.study_result import NOTICE, make_study_result
 
-from gastromap.reports.content import report_content, set_in_words
+from gastromap.reports.content import report_content
 from gastromap.reports.html import render_html
 from gastromap.reports.pdf import render_pdf
 from gastromap.reports.pictures import draw_pictures
+from gastromap.reports.probabilities import set_in_words
 from gastromap.results import NomogramOmitted, StudyResult
 
 OMITTED = NomogramOmitted(("tumour_size_cm", "lauren"), "The nomogram needs all of its predictors.")

@@ -1,0 +1,176 @@
+"""What a report says of the CT after treatment, as text: never a plain cT, never a claim of complete response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gastromap.reports.comparison_pictures import MapPair
+from gastromap.reports.examination_rows import key_slice_rows, millilitres, millimetres, series_rows
+from gastromap.reports.outlook_content import OutlookContent, outlook_content
+from gastromap.reports.patient import study_date
+from gastromap.reports.phrases import (
+    SIZE_ORIGINS,
+    heat_map_meaning,
+    heat_map_method,
+    percent,
+    signed,
+    stage_label,
+    warning_sentence,
+)
+from gastromap.reports.probabilities import agreement, set_in_words, stage_bars
+from gastromap.results import Comparison, Examination, SizeChange, StudyResult
+
+__all__ = ["ComparisonContent", "StageAfter", "comparison_content", "finding_after", "map_texts"]
+
+_CHANGES: Final = {
+    "volume_ml": ("Volume", millilitres),
+    "long_axis_mm": ("Long axis", millimetres),
+    "thickness_mm": ("Wall thickness", millimetres),
+}
+_MAPS: Final = {
+    "lnm": ("Speaks for node metastasis", "3D Grad-CAM, both scans on one scale"),
+    "os_risk": ("Speaks for an earlier death", "3D Grad-CAM, both scans on one scale"),
+    "pooling": ("Weight in the prediction", "share of each place in its own scan"),
+    "co_attention": (
+        "From the tumour before to the CT after",
+        "ring: middle of the tumour before treatment; colours: where it looks after treatment",
+    ),
+}
+_MAPS_MEANING: Final = "Where the model looked, not proof. On the slices above, cut to what the model read."
+
+
+@dataclass(frozen=True)
+class StageAfter:
+    """ycT stage of the CT after treatment, second to the stage before it."""
+
+    label: str
+    confidence: str
+    prediction_set: str
+    agreement: str
+    probabilities: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ComparisonContent:
+    """All texts of the section "After treatment", in the order of reading."""
+
+    dates: tuple[str, str]
+    interval: str
+    finding: str  #: that no tumour was found, or why its size is not known; empty where it was measured
+    stage: StageAfter | None
+    captions: tuple[str, str]  #: of the key slices
+    overlay_caption: str
+    size_rows: tuple[tuple[str, str, str, str], ...]  #: measure, before, after, change
+    size_note: str
+    outlook: OutlookContent | None
+    omitted: str
+    crop_note: str
+    maps_meaning: str
+    notices: tuple[str, ...]
+    key_slice_rows: tuple[tuple[str, str], ...]
+    series_rows: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def map_texts(pair: MapPair) -> tuple[str, str]:
+    """Title and caption of a map."""
+    title, caption = _MAPS[pair.name]
+    spread = "" if pair.spread is None else f"; spread {percent(pair.spread)} (100 % = everywhere alike)"
+    return title, f"{caption}{spread}"
+
+
+def finding_after(followup: Examination) -> str:
+    """Return that no tumour was found, or why its size is not known; empty where it was measured."""
+    if followup.tumour is not None:
+        return ""
+    why = f" ({followup.no_tumour})" if followup.no_tumour else ""
+    if followup.key_slice is None and followup.searched:
+        return f"No tumour found after treatment{why}. That does not prove that none is left."
+    return f"Size of the tumour after treatment not known{why}."
+
+
+def _change_row(change: SizeChange, *, found: bool) -> tuple[str, str, str, str]:
+    label, text = _CHANGES[change.name]
+    if not found:
+        return label, text(change.before), "none found", "–"
+    return label, text(change.before), text(change.after), f"{signed(100 * change.relative)} %"
+
+
+def _size_note(result: StudyResult, followup: Examination) -> str:
+    tumours = (("before", result.tumour), ("after", followup.tumour))
+    origins = [(when, SIZE_ORIGINS[tumour.origin]) for when, tumour in tumours if tumour is not None]
+    if len({origin for _, origin in origins}) == 1 and len(origins) == 2:
+        return f"Both {origins[0][1]}."
+    return "; ".join(f"{when}: {origin}" for when, origin in origins).capitalize() + ("." if origins else "")
+
+
+def _stage(comparison: Comparison, role: str) -> StageAfter | None:
+    stage = comparison.stage
+    if stage is None:
+        return None
+    confidence = stage.confidence
+    return StageAfter(
+        label=stage_label(role, stage.stage),
+        confidence="Confidently staged" if confidence.staged else "Not confidently staged",
+        prediction_set=set_in_words(confidence.prediction_set, confidence.coverage, prefix=stage_label(role, "")),
+        agreement=agreement(stage, role),
+        probabilities=", ".join(f"{bar.label} {bar.percent}" for bar in stage_bars(stage, role)),
+        reasons=confidence.reasons,
+    )
+
+
+def _interval(days: int | None) -> str:
+    if days is None:
+        return ""
+    return "1 day later" if days == 1 else f"{days} days later"
+
+
+def comparison_content(result: StudyResult) -> ComparisonContent | None:
+    """Put a comparison in words.
+
+    Parameters
+    ----------
+    result : StudyResult
+        With or without a comparison.
+    """
+    comparison = result.comparison
+    if comparison is None:
+        return None
+    followup = comparison.followup
+    volume, grad_cam = followup.volume, comparison.grad_cam
+    before, after = (study_date(one.sources[0].header) for one in (result.volume, volume))
+    shown = "key slice" if followup.key_slice is not None else "no key slice; slice where the tumour was or the middle"
+    models = (
+        None if result.tumour is None else result.tumour.model,
+        None if followup.tumour is None else followup.tumour.model,
+        None if comparison.stage is None else comparison.stage.model,
+        None if comparison.outlook is None else comparison.outlook.model,
+    )
+    notices = dict.fromkeys(model.notice for model in models if model is not None and model.notice)
+    overlay = ""
+    if grad_cam is not None:
+        label = stage_label(volume.role, grad_cam.stage)
+        overlay = f"{heat_map_method(grad_cam)}: {heat_map_meaning(label)}"
+    codes = dict.fromkeys((*volume.warnings, *followup.warnings))
+    return ComparisonContent(
+        dates=(before, after),
+        interval=_interval(comparison.interval_days),
+        finding=finding_after(followup),
+        stage=_stage(comparison, volume.role),
+        captions=(f"Before treatment, {before}: key slice", f"After treatment, {after}: {shown}"),
+        overlay_caption=overlay,
+        size_rows=tuple(_change_row(change, found=followup.tumour is not None) for change in comparison.changes),
+        size_note=_size_note(result, followup) if comparison.changes else "The size is not known at both dates.",
+        outlook=outlook_content(comparison.outlook),
+        omitted=comparison.omitted,
+        crop_note="The part of the CT after treatment that the model read was placed by the stomach."
+        if comparison.crop_by_stomach
+        else "",
+        maps_meaning=_MAPS_MEANING,
+        notices=tuple(notice for notice in notices if notice != result.stage.model.notice),
+        key_slice_rows=() if followup.key_slice is None else key_slice_rows(volume, followup.key_slice),
+        series_rows=series_rows(volume),
+        warnings=tuple(warning_sentence(code) for code in codes),
+    )
