@@ -45,6 +45,7 @@ class StageAfter:
     """ycT stage of the CT after treatment, second to the stage before it."""
 
     label: str
+    staged: bool
     confidence: str
     prediction_set: str
     agreement: str
@@ -113,6 +114,7 @@ def _stage(comparison: Comparison, role: str) -> StageAfter | None:
     confidence = stage.confidence
     return StageAfter(
         label=stage_label(role, stage.stage),
+        staged=confidence.staged,
         confidence="Confidently staged" if confidence.staged else "Not confidently staged",
         prediction_set=set_in_words(confidence.prediction_set, confidence.coverage, prefix=stage_label(role, "")),
         agreement=agreement(stage, role),
@@ -125,6 +127,14 @@ def _interval(days: int | None) -> str:
     if days is None:
         return ""
     return "1 day later" if days == 1 else f"{days} days later"
+
+
+def _shown(followup: Examination) -> str:
+    if followup.key_slice is not None:
+        return "key slice"
+    if followup.crop_centre_lps is not None:
+        return "no key slice; slice in the middle of what the model read"
+    return "no key slice; middle of the scan"
 
 
 def comparison_content(result: StudyResult) -> ComparisonContent | None:
@@ -141,7 +151,6 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
     followup = comparison.followup
     volume, grad_cam = followup.volume, comparison.grad_cam
     before, after = (study_date(one.sources[0].header) for one in (result.volume, volume))
-    shown = "key slice" if followup.key_slice is not None else "no key slice; slice where the tumour was or the middle"
     models = (
         None if result.tumour is None else result.tumour.model,
         None if followup.tumour is None else followup.tumour.model,
@@ -159,7 +168,7 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
         interval=_interval(comparison.interval_days),
         finding=finding_after(followup),
         stage=_stage(comparison, volume.role),
-        captions=(f"Before treatment, {before}: key slice", f"After treatment, {after}: {shown}"),
+        captions=(f"Before treatment, {before}: key slice", f"After treatment, {after}: {_shown(followup)}"),
         overlay_caption=overlay,
         size_rows=tuple(_change_row(change, found=followup.tumour is not None) for change in comparison.changes),
         size_note=_size_note(result, followup) if comparison.changes else "The size is not known at both dates.",

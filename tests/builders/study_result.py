@@ -382,6 +382,7 @@ def make_pair_result(
             tumour=after if tumour_after else None,
             no_tumour="" if tumour_after else "the segmentation model found none",
             crop_centre_lps=after.centre_lps,
+            warnings=second.warnings,
         ),
         interval_days=107,
         stage=second.stage if tumour_after else None,
