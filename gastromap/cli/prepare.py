@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gastromap.cohort.spreadsheet import Table
     from gastromap.cohort.units import MatchRule
 
-__all__ = ["register"]
+__all__ = ["add_options", "register", "run"]
 
 _DESCRIPTION = """Make a datalist for training from a folder of studies and a table (xlsx or CSV, in any script): match
 patients, find portal-venous series and key slice as the application does, read stages and clinical values, split by
@@ -52,6 +52,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add all options of the command."""
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="folder of the studies (pairs: default: of the table)"
     )
@@ -114,13 +120,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     split.add_argument("--seed", type=int, default=0, metavar="S", help="of the split (default: %(default)s)")
     _prepare_pairs.add_options(parser)
-    run = parser.add_argument_group("run")
-    run.add_argument(
+    how = parser.add_argument_group("run")
+    how.add_argument(
         "--workers", type=int, default=usable_cores(), metavar="N", help="processes (default: all %(default)s)"
     )
-    run.add_argument("--study-seconds", type=float, default=900, metavar="S", help="a study may take (%(default)s)")
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=_run)
+    how.add_argument("--study-seconds", type=float, default=900, metavar="S", help="a study may take (%(default)s)")
+    how.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _refuse(expected: str, got: str, remedy: str) -> NoReturn:
@@ -166,7 +171,8 @@ def _unit(column: str) -> Literal["cm", "mm"] | None:
     return "mm" if "mm" in units else "cm"
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare a cohort; the arguments are those of :func:`add_options`."""
     from gastromap.cli._prepare_print import with_bar
     from gastromap.cohort.pipeline import PreparePlan, prepare_cohort
     from gastromap.cohort.splitting import SplitPlan

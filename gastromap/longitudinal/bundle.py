@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gastromap.bundle_folder import find_bundle, read_metadata
 from gastromap.errors import ModelError
+from gastromap.files import write_text
 from gastromap.longitudinal.constants import LongitudinalConstants
 from gastromap.model_card import ModelCard
 from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.results import ModelIdentity
 
-__all__ = ["LONGITUDINAL_BUNDLE", "LongitudinalBundle", "check_columns"]
+__all__ = ["LONGITUDINAL_BUNDLE", "LongitudinalBundle", "check_columns", "name_columns"]
 
 LONGITUDINAL_BUNDLE = "gastric_longitudinal_survival"
 
@@ -117,3 +119,21 @@ def check_columns(metadata: dict[str, Any], intervals: int) -> None:
             got=str(named),
             remedy="Name the outputs of this network in configs/metadata.json.",
         )
+
+
+def name_columns(folder: Path, intervals: int) -> None:
+    """Name the outputs of a network with so many survival intervals in the metadata of its bundle.
+
+    Raises
+    ------
+    ModelError
+        ``BUNDLE_METADATA`` if there are none to begin with.
+    """
+    metadata, columns = read_metadata(folder)
+    if len(columns) == 1 + intervals:
+        return
+    out = metadata["network_data_format"]["outputs"]["pred"]
+    out["num_channels"], out["spatial_shape"] = 1 + intervals, [1, 1 + intervals]
+    hazards = {str(k): f"hazard of survival interval {k}" for k in range(1, 1 + intervals)}
+    out["channel_def"] = {"0": columns[0], **hazards}
+    write_text(folder / "configs" / "metadata.json", json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gastromap.errors import UsageError
 
 __all__ = ["AutocastInferer"]
+
+_CONVOLUTIONS = (torch.conv3d, nn.functional.conv3d)
 
 
 class AutocastInferer(SimpleInferer):
@@ -48,6 +51,27 @@ class AutocastInferer(SimpleInferer):
                 got="float16",
                 remedy="Correct precision; gradients are scaled on a GPU only.",
             )
-        with torch.autocast(inputs.device.type, dtype=self._dtype if enabled else torch.bfloat16, enabled=enabled):
+        with (
+            torch.autocast(inputs.device.type, dtype=self._dtype if enabled else torch.bfloat16, enabled=enabled),
+            _FlatConvolutions(),
+        ):
             out: Tensor = super().__call__(plain, network, *args, **kwargs)
         return out.float()
+
+
+class _FlatConvolutions(TorchFunctionMode):
+    """Compute 3D convolutions in float32 on the CPU where the image has fewer slices than the kernel.
+
+    There torch 2.14 (oneDNN) returns memory that nobody has written as weight gradient in bfloat16: NaN, noise or a
+    crash. It happens in the deepest maps of small crops. They cost nothing in float32.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _CONVOLUTIONS:
+            image, weight, *others = args
+            if image.shape[-3] < weight.shape[-3] and image.device.type == "cpu":
+                with torch.autocast("cpu", enabled=False):
+                    return func(image.float(), weight.float(), *others, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from gastromap.bundle_folder import read_metadata
 from gastromap.errors import UsageError
-from gastromap.longitudinal.bundle import check_columns
+from gastromap.longitudinal.bundle import name_columns
 from gastromap.longitudinal.constants import CONSTANTS_NAME, Inputs, LongitudinalConstants
 from gastromap.longitudinal.outcome import outcomes
 from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
@@ -53,7 +53,7 @@ def publish_pairs(
     data : Path
         Folder with ``datalist.json``.
     bundle : Path
-        Its ``models/`` receives the three files, all or none.
+        Its ``models/`` receives the three files, all or none; its metadata name the outputs of this network.
     command : str
         The training command, for the card.
     precision : {"float16", "float32"}
@@ -72,14 +72,12 @@ def publish_pairs(
     UsageError
         ``PUBLISH_INPUT`` if the run has no weights or the datalist no patients to fit on.
     ModelError
-        ``BUNDLE_METADATA`` if the bundle names another number of outputs, and as of card and weights.
+        ``BUNDLE_METADATA`` if the bundle has none, and as of card and weights.
     """
     card, constants = ModelCard.read(run), LongitudinalConstants.read(run)
     splits = read_pair_datalist(data)
     _check(run, splits["training"], splits["validation"])
-    check_columns(
-        json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8")), len(constants.breaks_months) - 1
-    )
+    read_metadata(bundle)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
         sha256 = store_weights(run, staging / WEIGHTS_NAME, precision=precision)
@@ -114,6 +112,7 @@ def publish_pairs(
         )
         card.write(staging)
         constants.write(staging)
+        name_columns(bundle, len(constants.breaks_months) - 1)
         install(staging, bundle / "models", (WEIGHTS_NAME, CARD_NAME, CONSTANTS_NAME))
     return metrics
 

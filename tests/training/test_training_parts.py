@@ -113,6 +113,20 @@ class TestMixedPrecision:
         with pytest.raises(ValueError, match="bfloat16"):
             AutocastInferer(dtype="int4")
 
+    @pytest.mark.parametrize("depth", [1, 2, 3, 4])
+    def test_the_deepest_maps_of_small_crops_have_the_gradients_of_float32(self, depth: int) -> None:
+        torch.manual_seed(0)
+        layer = torch.nn.Conv3d(48, 48, 3, padding=1, bias=False)
+        image = torch.randn(2, 48, depth, 4, 4)
+        layer(image).sum().backward()
+        exact = layer.weight.grad.clone()  # type: ignore[union-attr]
+        for _ in range(10):
+            layer.zero_grad()
+            # What a convolution leaves unwritten shows this.
+            torch.full((layer.weight.numel() * 2,), float("nan"))
+            AutocastInferer(dtype="bfloat16")(image, layer).sum().backward()
+            assert torch.linalg.norm(layer.weight.grad - exact) < 0.05 * torch.linalg.norm(exact)  # type: ignore[operator]
+
 
 class TestBestWeights:
     def validate(self, handler: BestWeights, value: float) -> None:
