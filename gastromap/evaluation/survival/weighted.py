@@ -121,7 +121,9 @@ class RiskPairs:
         if not len(cases) or not controls.any():
             return np.full(len(data.weights), np.nan)
         inverse = data.inverse_uncensored[:, cases]
-        weight = np.where(data.weights[:, cases] > 0, data.weights[:, cases] * inverse, 0.0)
+        drawn = data.weights[:, cases]
+        # A patient who was not drawn may lie beyond the last censoring of the draw, where the inverse is infinite.
+        weight = np.multiply(drawn, inverse, where=drawn > 0, out=np.zeros_like(inverse))
         survivors = data.weights[:, controls]
         top = np.zeros(len(weight))
         step = max(1, _PAIRS // max(1, int(controls.sum())))
