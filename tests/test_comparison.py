@@ -132,3 +132,6 @@ class TestOutlook:
     def test_without_weights_there_is_no_model(self, tmp_path: Path) -> None:
         (tmp_path / "gastric_longitudinal_survival" / "models").mkdir(parents=True)
         assert LazyPredictor.find(tmp_path, device=torch.device("cpu")) is None
+
+    def test_names_the_grid_that_the_model_reads(self, predictor: LazyPredictor) -> None:
+        assert predictor.loaded.bundle.identity.preprocessing == "volume 4 x 4 x 4 mm, 32 x 32 x 32"

@@ -42,7 +42,7 @@ class LongitudinalBundle:
             version=str(self.metadata["version"]),
             network=f"LongitudinalNet-{self.constants.preset}",
             weights_sha256=self.card.weights_sha256,
-            preprocessing=str(self.card.preprocessing.get("name", "")),
+            preprocessing=str(self.card.volume_profile()),
             trained_on=self.card.trained_on,
             notice=self.card.notice,
         )

@@ -56,6 +56,11 @@ class VolumeProfile:
     window_hu: tuple[float, float] = SOFT_TISSUE_HU
     name: str = "volume"
 
+    def __str__(self) -> str:
+        """Name for results: ``volume 2 x 1 x 1 mm, 64 x 128 x 128``."""
+        steps = " x ".join(f"{step:g}" for step in self.spacing_mm)
+        return f"{self.name} {steps} mm, {' x '.join(map(str, self.patch))}"
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> VolumeProfile:
         """Read a profile from a model card.

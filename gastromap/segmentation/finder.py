@@ -133,7 +133,7 @@ class TumourFinder:
             version=str(metadata["version"]),
             network=f"{coarse.network['type']} and {fine.network['type']}",
             weights_sha256=fine.weights_sha256,
-            preprocessing=str(fine.preprocessing.get("name", "")),
+            preprocessing=str(fine.volume_profile()),
             trained_on=fine.trained_on,
             notice=fine.notice,
         )
