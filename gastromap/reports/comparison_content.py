@@ -14,6 +14,7 @@ from gastromap.reports.phrases import (
     heat_map_meaning,
     heat_map_method,
     percent,
+    sentence,
     signed,
     stage_label,
     warning_sentence,
@@ -104,7 +105,7 @@ def _size_note(result: StudyResult, followup: Examination) -> str:
     origins = [(when, SIZE_ORIGINS[tumour.origin]) for when, tumour in tumours if tumour is not None]
     if len({origin for _, origin in origins}) == 1 and len(origins) == 2:
         return f"Both {origins[0][1]}."
-    return "; ".join(f"{when}: {origin}" for when, origin in origins).capitalize() + ("." if origins else "")
+    return sentence("; ".join(f"{when}: {origin}" for when, origin in origins))
 
 
 def _stage(comparison: Comparison, role: str) -> StageAfter | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gastromap.reports.phrases import KEY_SLICE_ORIGINS, SIZE_ORIGINS, VOTES, percent
+from gastromap.reports.phrases import KEY_SLICE_ORIGINS, SIZE_ORIGINS, VOTES, percent, sentence
 from gastromap.results import KeySlice, ModelIdentity, Tumour
 from gastromap.volume import CtVolume
 
@@ -26,7 +26,7 @@ class TumourContent:
     """Size of the tumour of one examination."""
 
     rows: Rows
-    origin: str
+    origin: str  #: a sentence
     notice: str  #: of the segmentation model; empty for a DICOM segmentation
 
 
@@ -91,6 +91,6 @@ def tumour_content(tumour: Tumour | None) -> TumourContent | None:
             ("Fat around it", f"{percent(sizes.fat_contact)} of the nearest 2 mm"),
             *mean,
         ),
-        origin=SIZE_ORIGINS[tumour.origin],
+        origin=sentence(SIZE_ORIGINS[tumour.origin]),
         notice="" if tumour.model is None else tumour.model.notice,
     )

@@ -22,6 +22,7 @@ from gastromap.reports.pdf_page import (
     Page,
     reader,
 )
+from gastromap.reports.phrases import sentence
 from gastromap.reports.pictures import Pictures
 
 __all__ = ["render_pdf"]
@@ -91,8 +92,8 @@ class _StagePage(Page):
             return y
         y = self.heading(LEFT, y, "Tumour size")
         sizes = "; ".join(f"{label.lower()} {value}" for label, value in tumour.rows)
-        y = self.text.paragraph(LEFT, y, f"{sizes.capitalize()}.", 8, COLUMN, ink=INK, lines=3)
-        note = f"{tumour.origin.capitalize()}. {tumour.notice}"
+        y = self.text.paragraph(LEFT, y, sentence(sizes), 8, COLUMN, ink=INK, lines=3)
+        note = f"{tumour.origin} {tumour.notice}"
         return self.text.paragraph(LEFT, y, note, 8, COLUMN, ink=SOFT, lines=3) - 6
 
     def facts(self, y: float) -> float:

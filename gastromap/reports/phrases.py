@@ -15,6 +15,7 @@ __all__ = [
     "heat_map_meaning",
     "heat_map_method",
     "percent",
+    "sentence",
     "signed",
     "stage_label",
     "warning_sentence",
@@ -102,6 +103,11 @@ def percent(probability: float) -> str:
     if 0.995 < probability < 1:
         return ">99 %"
     return f"{probability * 100:.0f} %"
+
+
+def sentence(text: str) -> str:
+    """Return words with a capital first letter and a full stop; abbreviations keep their capitals."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def signed(value: float, digits: int = 0) -> str:

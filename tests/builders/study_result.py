@@ -348,7 +348,7 @@ def make_pair_result(
     """Both examinations of one patient, four months apart.
 
     ``followup`` changes the volume after treatment, ``stage_after`` its stage, ``comparison`` fields of the comparison,
-    everything else the study before treatment.
+    header attributes both studies, everything else the study before treatment.
     """
     result = make_study_result(**options)
     key = result.key_slice.index
@@ -362,6 +362,7 @@ def make_pair_result(
             **(stage_after or {}),
         },
         **{
+            **{name: value for name, value in options.items() if name[0].isupper()},
             **{"slices": shape[0], "shape": shape[1:], "spacing": result.volume.pixel_spacing_mm, "role": "followup"},
             **{"study_uid": FOLLOWUP_STUDY_UID, "series_uid": FOLLOWUP_SERIES_UID, "StudyDate": "20240620"},
             **{"AccessionNumber": "A-91", "StudyID": "8", "PatientAge": "065Y"},
