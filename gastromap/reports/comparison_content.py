@@ -87,9 +87,12 @@ def finding_after(followup: Examination) -> str:
     """Return that no tumour was found, or why its size is not known; empty where it was measured."""
     if followup.tumour is not None:
         return ""
-    why = f" ({followup.no_tumour})" if followup.no_tumour else ""
+    nothing = "No tumour found after treatment"
+    # The finder's own words for it would only say the same again.
+    said = nothing.lower().startswith(followup.no_tumour)
+    why = "" if said else f" ({followup.no_tumour})"
     if followup.key_slice is None and followup.searched:
-        return f"No tumour found after treatment{why}. That does not prove that none is left."
+        return f"{nothing}{why}. That does not prove that none is left."
     return f"Size of the tumour after treatment not known{why}."
 
 

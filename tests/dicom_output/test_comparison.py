@@ -21,7 +21,7 @@ from builders.study_result import (
     make_tumour,
     make_volume,
 )
-from builders.validators import unexplained_warnings
+from builders.validators import ALLOWED, run, unexplained_warnings
 from PIL import Image
 
 from gastromap.errors import GastromapError
@@ -110,6 +110,22 @@ class TestConformance:
             "118565006": (38.2, "cm3"),
             "122445": (14.6, "mm"),
         }
+
+    def test_dcentvfy_finds_one_patient_and_study_in_the_later_sources_and_results(self, written, tmp_path):
+        result, folder = written
+        paths = []
+        for index, source in enumerate(result.comparison.followup.volume.sources[4:7]):
+            image = pydicom.Dataset(source.header)
+            image.file_meta = pydicom.dataset.FileMetaDataset()
+            image.file_meta.MediaStorageSOPClassUID = source.header.SOPClassUID
+            image.file_meta.MediaStorageSOPInstanceUID = source.sop_instance_uid
+            image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            paths.append(tmp_path / f"{index}.dcm")
+            image.save_as(paths[-1], enforce_file_format=True)
+        objects = [folder / "dicom" / f"{name}.dcm" for name in (*PIXELS_AFTER, "report", "sr")]
+        report = run("dcentvfy", *paths, *objects)
+        lines = [line for line in report.stderr.splitlines() if "Error" in line or "Warning" in line]
+        assert [line for line in lines if not any(re.search(allowed, line) for allowed in ALLOWED)] == []
 
 
 class TestWhereItIsFiled:

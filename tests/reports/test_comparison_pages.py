@@ -20,7 +20,7 @@ from builders.study_result import (
     make_volume,
 )
 
-from gastromap.reports.comparison_content import comparison_content
+from gastromap.reports.comparison_content import comparison_content, finding_after
 from gastromap.reports.comparison_pictures import draw_comparison
 from gastromap.reports.content import report_content
 from gastromap.reports.html import render_html
@@ -98,6 +98,18 @@ class TestAfterTreatment:
         assert "100 %" not in text.split("Change")[1].split("nobody")[0]
         assert "placed by the stomach" in text
         assert "ycT" not in text
+
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [
+            ("no tumour found", "No tumour found after treatment. That does not prove that none is left."),
+            ("no stomach found", "No tumour found after treatment (no stomach found). That does not prove"),
+            ("", "No tumour found after treatment. That does not prove"),
+        ],
+    )
+    def test_the_reason_is_given_once(self, reason, words):
+        followup = make_pair_result(tumour_after=False).comparison.followup
+        assert finding_after(replace(followup, no_tumour=reason)).startswith(words)
 
     def test_a_size_that_nobody_took_is_not_called_absent(self, read):
         result = make_pair_result(comparison={"changes": ()})

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
+import torch
+from builders.pairs import make_longitudinal_bundle
 from builders.study_result import make_maps, make_outlook, make_pair_result, make_study_result
 
+from gastromap.longitudinal import CtScan, LongitudinalPredictor
+from gastromap.output_checks import check_result
 from gastromap.preprocessing.volume import PatientGrid
 from gastromap.reports.comparison_pictures import draw_comparison
+from gastromap.reports.json_result import SCHEMA_PATH, encode_json
 from gastromap.reports.shown_slice import shown_index
 
 #: Right-handed, so that a picture of the usual and of a prone patient can be compared.
@@ -96,6 +103,33 @@ class TestMaps:
 
     def test_one_study_has_no_comparison(self):
         assert draw_comparison(make_study_result()) is None
+
+
+class TestRealModel:
+    def test_maps_and_numbers_of_a_network_fit_the_writers(self, tmp_path):
+        result = make_pair_result(shape=(96, 96), spacing=(3.0, 3.0), slices=30, key=15)
+        after = result.comparison.followup
+        scans = [
+            CtScan(
+                hu=volume.hu, affine_lps=volume.affine_lps, mask=tumour.mask, centre_lps=tumour.centre_lps, role=role
+            )
+            for volume, tumour, role in (
+                (result.volume, result.tumour, "baseline"),
+                (after.volume, after.tumour, "followup"),
+            )
+        ]
+        predictor = LongitudinalPredictor.load(make_longitudinal_bundle(tmp_path), device=torch.device("cpu"))
+        outlook = predictor(*scans, explain=True)
+        result = replace(result, comparison=replace(result.comparison, outlook=outlook))
+        check_result(result)
+        pictures = draw_comparison(result)
+        assert [pair.name for pair in pictures.maps] == ["lnm", "os_risk", "pooling", "co_attention"]
+        # Weights are shares of the largest one, which lies somewhere in the scan, so that something is tinted.
+        assert any(colourful(pair.after).any() for pair in pictures.maps)
+        assert 0 < pictures.maps[-1].spread <= 1
+        document = json.loads(encode_json(result))
+        jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text())).validate(document)
+        assert document["comparison"]["outlook"]["survival"]["36"] == outlook.outcome.survival[36]
 
 
 class TestShownSlice:
