@@ -1,0 +1,1 @@
+"""MONAI Application Package: manifests, build context, wheelhouse, licences, bill of materials, image."""
