@@ -1,4 +1,4 @@
-"""Coarse to fine: where the stomach and the tumour are at 4 mm, then the mask at 2 x 1 x 1 mm around the candidates."""
+"""Coarse to fine: where the stomach is at 4 mm, then the tumour at 2 x 1 x 1 mm along the whole of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
 from gastromap.bundle_folder import read_metadata
 from gastromap.model_card import ModelCard
-from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, sample_ct, to_source
+from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, sample_ct, sample_mask, to_source
 from gastromap.results import ModelIdentity
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
@@ -31,6 +32,10 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
+
+#: Sides of the fine grid: the strides of the preset ``default``.
+_MULTIPLES = (16, 32, 32)
+_Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,6 @@ class TumourFinding:
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    centre_lps: tuple[float, float, float]
-    weight: float  # sum of the coarse probabilities
-
-
-@dataclass(frozen=True)
 class FinderNetwork:
     """A network with the grid it reads."""
 
@@ -91,12 +90,10 @@ class TumourFinder:
     Parameters
     ----------
     coarse : FinderNetwork
-        Gives logits (1, 2, D, H, W) of the regions ``stomach`` and ``tumour``; sides are multiples of 8.
+        Gives logits (1, regions, D, H, W), of which ``stomach`` (with the tumour) counts; sides are multiples of 8.
     fine : FinderNetwork
         Gives logits (1, 1, D, H, W) of the tumour.
     limits : FinderLimits, optional
-    identity : ModelIdentity, optional
-        For results.
     device : torch.device, optional
         Default: a CUDA GPU when there is one.
     """
@@ -107,41 +104,52 @@ class TumourFinder:
         fine: FinderNetwork,
         limits: FinderLimits | None = None,
         *,
-        identity: ModelIdentity | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.device = device or best_device()
         self.limits = limits or FinderLimits()
-        self.identity = identity
+        self.identity: ModelIdentity | None = None  #: set for a published bundle
         self._coarse, self._coarse_profile = coarse.network.to(self.device).eval(), coarse.profile
         self._fine, self._fine_profile = fine.network.to(self.device).eval(), fine.profile
         _log.info("tumour segmentation on %s", self.device)
 
     @classmethod
-    def load(cls, models: Path, *, device: torch.device | None = None) -> TumourFinder:
-        """Read both networks from the ``models`` folder of a bundle.
+    def of_bundle(cls, folder: Path, *, device: torch.device | None = None) -> TumourFinder:
+        """Read a published bundle: both networks, and what results say of them.
 
         Raises
         ------
         ModelError
             If anything is missing, damaged or does not belong together.
         """
-        metadata, _ = read_metadata(models.parent)
-        fine, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
-        identity = ModelIdentity(
+        metadata, _ = read_metadata(folder)
+        finder = cls.load(folder / "models", device=device)
+        card = ModelCard.read(folder / "models")
+        finder.identity = ModelIdentity(
             name=str(metadata["name"]),
             version=str(metadata["version"]),
-            network=f"{coarse.network['type']} and {fine.network['type']}",
-            weights_sha256=fine.weights_sha256,
-            preprocessing=str(fine.volume_profile()),
-            trained_on=fine.trained_on,
-            notice=fine.notice,
+            network=f"{ModelCard.read(folder / 'models', COARSE_CARD).network['type']} and {card.network['type']}",
+            weights_sha256=card.weights_sha256,
+            preprocessing=str(card.volume_profile()),
+            trained_on=card.trained_on,
+            notice=card.notice,
         )
+        return finder
+
+    @classmethod
+    def load(cls, models: Path, *, device: torch.device | None = None) -> TumourFinder:
+        """Read both networks from a folder of weights.
+
+        Raises
+        ------
+        ModelError
+            As of :meth:`of_bundle`.
+        """
+        fine, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
         return cls(
             FinderNetwork(coarse.load_weights(models, COARSE_WEIGHTS), coarse.volume_profile()),
             FinderNetwork(fine.load_weights(models), fine.volume_profile()),
             FinderLimits.from_mapping(fine.training.get("limits", {})),
-            identity=identity,
             device=device,
         )
 
@@ -158,15 +166,18 @@ class TumourFinder:
         affine = np.asarray(affine_lps, float)
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         empty = np.zeros(shape, np.bool_)
-        candidates, stomach_ml = self._candidates(hu, affine)
+        overview = self._overview(hu, affine)
+        stomach_ml = overview.stomach_ml
         if stomach_ml < self.limits.stomach_ml:
             return TumourFinding("no stomach found", 0.0, empty, stomach_ml=stomach_ml)
-        best = self._best(hu, affine, candidates)
-        if best is None:
-            return TumourFinding("no tumour found", 0.0, empty, stomach_ml=stomach_ml)
-        probability, grid, values = best
-        mask = to_source(values, grid, affine, shape) >= self.limits.threshold
-        mask = largest_component(mask)
+        grid, values = self._search(hu, affine, overview)
+        largest = self._heaviest(values)
+        if largest is None:
+            return TumourFinding("no tumour found", float(values.max()), empty, stomach_ml=stomach_ml)
+        probability = float(values[largest].mean())
+        # What lies around the part that was taken, below the threshold, keeps its border smooth between the grids.
+        kept = np.where(largest | (values < self.limits.threshold), values, 0)
+        mask = largest_component(to_source(kept, grid, affine, shape) >= self.limits.threshold)
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
         if mask.sum() * voxel_ml < self.limits.volume_ml or probability < self.limits.probability:
             return TumourFinding("no tumour found", probability, empty, stomach_ml=stomach_ml)
@@ -194,81 +205,75 @@ class TumourFinder:
             stomach_ml=stomach_ml,
         )
 
-    def stomach_box(
-        self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]
-    ) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+    def stomach_box(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> tuple[_Point, _Point] | None:
         """Opposite corners (x, y, z) in mm of the box that holds the stomach, or None where none is found.
 
         Two in a hundred of its voxels may stick out on each side, so that a stray one does not matter.
         """
-        grid, stomach, _ = self._overview(hu, np.asarray(affine_lps, float))
-        inside = np.argwhere(stomach >= 0.5)
-        if len(inside) * float(np.prod(grid.spacing_mm)) / 1000 < self.limits.stomach_ml:
-            return None
-        low, high = np.percentile(inside, [2, 98], axis=0)
-        return grid.point(low), grid.point(high)
+        overview = self._overview(hu, np.asarray(affine_lps, float))
+        return None if overview.stomach_ml < self.limits.stomach_ml else overview.box(beyond_percent=2.0)
 
     @torch.inference_mode()
-    def _overview(
-        self, hu: NDArray[np.floating], affine: NDArray[np.float64]
-    ) -> tuple[PatientGrid, NDArray[np.float32], NDArray[np.float32]]:
-        """Coarse grid over the whole volume with the probabilities of stomach and tumour on it."""
+    def _overview(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> _Overview:
+        """Where the stomach is, on a coarse grid over the whole volume."""
         profile = self._coarse_profile
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         grid = PatientGrid.covering(affine, shape, profile.spacing_mm, multiple=8)
         image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
         out = torch.sigmoid(self._coarse(image.to(self.device)).float())[0].cpu().numpy()
-        return grid, out[profile.regions.index("stomach")], out[profile.regions.index("tumour")]
-
-    def _candidates(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> tuple[list[_Candidate], float]:
-        """Places to look at closely, likeliest first, and the volume of the stomach in mL."""
-        grid, stomach, tumour = self._overview(hu, affine)
-        stomach_ml = float((stomach >= 0.5).sum() * np.prod(grid.spacing_mm) / 1000)
-        labels, count = ndimage.label(tumour >= self.limits.coarse_threshold, structure=np.ones((3, 3, 3)))
-        numbers = range(1, count + 1)
-        middles, weights = ndimage.center_of_mass(tumour, labels, numbers), ndimage.sum_labels(tumour, labels, numbers)
-        found = [_Candidate(grid.point(m), float(w)) for m, w in zip(middles, weights, strict=True)]
-        found.sort(key=lambda candidate: -candidate.weight)
-        return found[: self.limits.candidates], stomach_ml
-
-    def _best(
-        self, hu: NDArray[np.floating], affine: NDArray[np.float64], candidates: list[_Candidate]
-    ) -> tuple[float, PatientGrid, NDArray[np.float32]] | None:
-        """Mask with the largest sum of probabilities among the windows around the candidates."""
-        best: tuple[float, float, PatientGrid, NDArray[np.float32]] | None = None
-        seen: list[PatientGrid] = []
-        for candidate in candidates:
-            if any(_inside(candidate.centre_lps, grid, share=0.25) for grid in seen):
-                continue
-            grid, values, mask = self._look(hu, affine, candidate.centre_lps)
-            if mask.any():
-                # Again around what was found, so that a large tumour is not cut off by the window.
-                grid, values, mask = self._look(hu, affine, mask_centre(mask, grid.affine_lps))
-            seen.append(grid)
-            weight = float(values[mask].sum())
-            if mask.any() and (best is None or weight > best[0]):
-                best = (
-                    weight,
-                    float(values[mask].mean()),
-                    grid,
-                    np.where(mask | (values < self.limits.threshold), values, 0),
-                )
-        return None if best is None else best[1:]
+        return _Overview(grid, largest_component(out[profile.regions.index("stomach")] >= 0.5))
 
     @torch.inference_mode()
-    def _look(
-        self, hu: NDArray[np.floating], affine: NDArray[np.float64], centre_lps: tuple[float, float, float]
-    ) -> tuple[PatientGrid, NDArray[np.float32], NDArray[np.bool_]]:
-        """Window around a point, probabilities in it, and their largest part above the threshold."""
-        profile = self._fine_profile
-        grid = PatientGrid.around(centre_lps, profile.spacing_mm, self.limits.window)
+    def _search(
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64], overview: _Overview
+    ) -> tuple[PatientGrid, NDArray[np.float32]]:
+        """Probability of tumour on the fine grid over the stomach; 0 beyond the reach of its wall."""
+        profile, limits = self._fine_profile, self.limits
+        low, high = (np.asarray(corner) for corner in overview.box(beyond_percent=0.0))
+        sides = (high - low + 2 * limits.reach_mm)[::-1]
+        shape = [
+            max(-(-int(np.ceil(side / step)) // multiple) * multiple, least)
+            for side, step, multiple, least in zip(sides, profile.spacing_mm, _MULTIPLES, limits.window, strict=True)
+        ]
+        grid = PatientGrid.around((low + high) / 2, profile.spacing_mm, (shape[0], shape[1], shape[2]))
         image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
-        values: NDArray[np.float32] = torch.sigmoid(self._fine(image.to(self.device)).float())[0, 0].cpu().numpy()
-        return grid, values, largest_component(values >= self.limits.threshold)
+        logits = sliding_window_inference(
+            image.to(self.device), limits.window, 1, self._fine, overlap=limits.overlap, mode="gaussian"
+        )
+        assert isinstance(logits, torch.Tensor)  # noqa: S101 -- of one network with one output
+        values: NDArray[np.float32] = torch.sigmoid(logits.float())[0, 0].cpu().numpy()
+        return grid, values * (sample_mask(overview.within(limits.reach_mm), overview.grid.affine_lps, grid) >= 0.5)
+
+    def _heaviest(self, values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        """Connected part above the threshold with the largest sum of probabilities."""
+        labels, count = ndimage.label(values >= self.limits.threshold, structure=np.ones((3, 3, 3)))
+        if not count:
+            return None
+        heaviest: NDArray[np.bool_] = (
+            labels == int(np.argmax(ndimage.sum_labels(values, labels, range(1, count + 1)))) + 1
+        )
+        return heaviest
 
 
-def _inside(point: tuple[float, float, float], grid: PatientGrid, *, share: float) -> bool:
-    """Whether a point lies in the middle of a grid, ``share`` of each side around its centre."""
-    middle = grid.point([(n - 1) / 2 for n in grid.shape])
-    reach = np.asarray(grid.shape[::-1]) * np.asarray(grid.spacing_mm[::-1]) * share
-    return bool(np.all(np.abs(np.asarray(point) - middle) <= reach))
+@dataclass(frozen=True)
+class _Overview:
+    """The stomach, tumour included, on the coarse grid."""
+
+    grid: PatientGrid
+    stomach: NDArray[np.bool_]
+
+    @property
+    def stomach_ml(self) -> float:
+        return float(self.stomach.sum() * np.prod(self.grid.spacing_mm) / 1000)
+
+    def box(self, *, beyond_percent: float) -> tuple[_Point, _Point]:
+        """Corners (x, y, z) in mm: the lowest, foremost on the patient's right, and the opposite one."""
+        low, high = np.percentile(np.argwhere(self.stomach), [beyond_percent, 100 - beyond_percent], axis=0)
+        return self.grid.point(low), self.grid.point(high)
+
+    def within(self, reach_mm: float) -> NDArray[np.bool_]:
+        """Voxels up to so far from the stomach."""
+        near: NDArray[np.bool_] = (
+            ndimage.distance_transform_edt(~self.stomach, sampling=self.grid.spacing_mm) <= reach_mm
+        )
+        return near

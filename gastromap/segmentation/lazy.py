@@ -24,20 +24,20 @@ class LazyTumourFinder:
 
     Parameters
     ----------
-    models : Path
-        Folder of the weights.
+    bundle : Path
+        Its folder.
     device : torch.device
     """
 
-    def __init__(self, models: Path, *, device: torch.device) -> None:
-        self._models, self._device = models, device
+    def __init__(self, bundle: Path, *, device: torch.device) -> None:
+        self._bundle, self._device = bundle, device
         self._finder: TumourFinder | None = None
 
     @classmethod
     def find(cls, models: Path, *, device: torch.device) -> LazyTumourFinder | None:
         """Finder of the bundle below the folder of bundles; None where it is not there or has no weights."""
-        folder = models / SEGMENTATION_BUNDLE / "models"
-        return cls(folder, device=device) if (folder / WEIGHTS_NAME).is_file() else None
+        folder = models / SEGMENTATION_BUNDLE
+        return cls(folder, device=device) if (folder / "models" / WEIGHTS_NAME).is_file() else None
 
     @property
     def loaded(self) -> TumourFinder:
@@ -46,12 +46,12 @@ class LazyTumourFinder:
         Raises
         ------
         ModelError
-            As of :meth:`TumourFinder.load`.
+            As of :meth:`TumourFinder.of_bundle`.
         """
         if self._finder is None:
             from gastromap.segmentation.finder import TumourFinder
 
-            self._finder = TumourFinder.load(self._models, device=self._device)
+            self._finder = TumourFinder.of_bundle(self._bundle, device=self._device)
         return self._finder
 
     def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> TumourFinding:

@@ -19,12 +19,12 @@ class FinderLimits:
     ----------
     threshold : float
         Probability from which a voxel belongs to the mask.
-    coarse_threshold : float
-        Probability from which a voxel of the coarse network makes a candidate.
-    candidates : int
-        Places that are looked at closely.
     window : (slices, rows, columns)
-        Voxels of the fine network around a candidate.
+        Voxels that the fine network reads at once.
+    overlap : float
+        Share of a window that the next one reads again, 0 to below 1.
+    reach_mm : float
+        How far from the stomach of the coarse network a tumour may reach.
     volume_ml : float
         Smallest tumour.
     probability : float
@@ -34,9 +34,9 @@ class FinderLimits:
     """
 
     threshold: float = 0.5
-    coarse_threshold: float = 0.3
-    candidates: int = 3
     window: tuple[int, int, int] = (64, 128, 128)
+    overlap: float = 0.25
+    reach_mm: float = 8.0
     volume_ml: float = 0.2
     probability: float = 0.6
     stomach_ml: float = 20.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from builders.bundle import REPOSITORY
 from segmentation.test_finder import _finder  # the networks that read Hounsfield units
 
 from gastromap.errors import ModelError, UsageError
@@ -31,7 +33,7 @@ def volumes(tmp_path: Path) -> list[dict[str, str]]:
     for number, radius in enumerate((14.0, 10.0, 0.0)):
         mask = np.zeros((90, 90, 40), np.uint8)
         mask[np.linalg.norm(grid - (60, 90, 60), axis=-1) < 35] = 1
-        mask[np.linalg.norm(grid - (120, 90, 63), axis=-1) < radius] = 2
+        mask[np.linalg.norm(grid - (100, 90, 63), axis=-1) < radius] = 2
         hu = np.choose(mask, [-100, 10, 180]).astype(np.int16)
         paths = {"image": tmp_path / f"i{number}.nii.gz", "label": tmp_path / f"m{number}.nii.gz"}
         nib.save(nib.Nifti1Image(hu, affine), paths["image"])
@@ -76,7 +78,12 @@ def test_both_networks_are_published_in_half_precision_with_their_hashes(
     state = torch.load(bundle / "models" / WEIGHTS_NAME, weights_only=True)
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
     assert TumourFinder.load(bundle / "models").limits.window == (32, 32, 32)
-    assert LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu")) is not None
+    shutil.copytree(REPOSITORY / "bundles" / bundle.name / "configs", bundle / "configs")
+    lazy = LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu"))
+    assert lazy is not None
+    assert lazy.loaded.identity is not None
+    assert lazy.loaded.identity.weights_sha256 == card.weights_sha256
+    assert lazy.loaded.identity.preprocessing == "volume 4 x 4 x 4 mm, 32 x 32 x 32"
     # Weights of another training beside the card are refused.
     torch.save(build_network(_COARSE).state_dict(), bundle / "models" / "coarse.pt")
     with pytest.raises(ModelError, match="WEIGHTS_HASH"):
