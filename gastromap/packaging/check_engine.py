@@ -1,0 +1,192 @@
+"""A container engine by its command line: docker, or podman with the same arguments."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gastromap.errors import UsageError
+
+__all__ = ["Engine", "EngineMissingError", "Finished", "Mount"]
+
+_SHORT_S = 120.0
+#: Lines of an engine's complaint worth repeating.
+_LONGEST = 200
+
+
+class EngineMissingError(Exception):
+    """No container engine can be had; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host in a container."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+    @property
+    def option(self) -> str:
+        """Value for ``-v``."""
+        return f"{self.source}:{self.target}{'' if self.writable else ':ro'}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a container ended.
+
+    Attributes
+    ----------
+    status : int or None
+        Exit status; None if it had to be ended after the time limit.
+    output : bytes
+        Standard output; ``log`` has both streams.
+    """
+
+    status: int | None
+    output: bytes
+    log: bytes
+    seconds: float
+
+
+class Engine:
+    """An engine that answers.
+
+    Parameters
+    ----------
+    command : str
+        ``docker`` or ``podman``; DOCKER_HOST counts as always.
+
+    Raises
+    ------
+    EngineMissingError
+        If the command is missing or the engine does not answer.
+    """
+
+    def __init__(self, command: str = "docker") -> None:
+        path = shutil.which(command)
+        if path is None:
+            raise EngineMissingError(f"no {command} command (Debian: apt-get install docker.io)")
+        self._command = path
+        try:
+            done = self._call("version", timeout_s=_SHORT_S)
+        except subprocess.TimeoutExpired as error:
+            raise EngineMissingError(f"{command} does not answer within {_SHORT_S:g} s") from error
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            raise EngineMissingError(f"no reachable container engine: {lines[-1][:_LONGEST] if lines else 'no answer'}")
+
+    def _call(self, *arguments: str, timeout_s: float | None = None) -> subprocess.CompletedProcess[bytes]:
+        # Arguments go to the engine as they are, without a shell.
+        return subprocess.run(  # noqa: S603
+            [self._command, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=timeout_s,
+        )
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        """Give what the engine knows of an image.
+
+        Raises
+        ------
+        UsageError
+            ``IMAGE_MISSING``; nothing is pulled.
+        """
+        done = self._call("image", "inspect", "--", image, timeout_s=_SHORT_S)
+        if done.returncode:
+            raise UsageError(
+                "IMAGE_MISSING",
+                where="image",
+                expected="an image that the engine has",
+                got="none of that name",
+                remedy="Build, load or pull it first.",
+            )
+        content = json.loads(done.stdout)
+        return dict(content[0])
+
+    def history(self, image: str) -> list[str]:
+        """Give the commands that made the layers."""
+        done = self._call("history", "--no-trunc", "--format", "{{.CreatedBy}}", "--", image, timeout_s=_SHORT_S)
+        return done.stdout.decode(errors="replace").splitlines()
+
+    def export(self, image: str, target: Path) -> None:
+        """Write the files of an image as one tar archive."""
+        # The image may have no command; the container is never started.
+        made = self._call("create", "--network", "none", image, "export", timeout_s=_SHORT_S)
+        if made.returncode:
+            raise EngineMissingError("the engine made no container of the image")
+        container = made.stdout.decode().strip().splitlines()[-1]
+        try:
+            self._call("export", "-o", str(target), container)
+        finally:
+            self.remove(container)
+
+    def run(
+        self,
+        image: str,
+        arguments: Sequence[str] = (),
+        *,
+        options: Sequence[str] = (),
+        mounts: Sequence[Mount] = (),
+        variables: dict[str, str] | None = None,
+        timeout_s: float,
+    ) -> Finished:
+        """Run a container to its end, or to the time limit, and remove it."""
+        name = f"gastromap-check-{uuid.uuid4().hex[:12]}"
+        line = self._line(name, image, arguments, options, mounts, variables or {})
+        start = time.monotonic()
+        try:
+            done = self._call("run", *line, timeout_s=timeout_s)
+        except subprocess.TimeoutExpired as late:
+            parts = (late.stdout or b"", late.stderr or b"")
+            return Finished(None, parts[0], b"".join(parts), time.monotonic() - start)
+        finally:
+            self.remove(name)
+        return Finished(done.returncode, done.stdout, done.stdout + done.stderr, time.monotonic() - start)
+
+    def _line(
+        self,
+        name: str,
+        image: str,
+        arguments: Sequence[str],
+        options: Sequence[str],
+        mounts: Sequence[Mount],
+        variables: dict[str, str],
+    ) -> list[str]:
+        volumes = [word for mount in mounts for word in ("-v", mount.option)]
+        settings = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
+        return ["--name", name, *options, *volumes, *settings, image, *arguments]
+
+    def stopped(
+        self, image: str, *, options: Sequence[str], mounts: Sequence[Mount], after_s: float, grace_s: int
+    ) -> tuple[Finished, float]:
+        """Start a container, tell it to stop after a while, and give its end and the seconds the stop took."""
+        name = f"gastromap-check-{uuid.uuid4().hex[:12]}"
+        line = self._line(name, image, (), options, mounts, {})
+        try:
+            self._call("run", "-d", *line, timeout_s=_SHORT_S)
+            time.sleep(after_s)
+            start = time.monotonic()
+            self._call("stop", "-t", str(grace_s), name, timeout_s=_SHORT_S)
+            took = time.monotonic() - start
+            state = self._call("inspect", "--format", "{{.State.ExitCode}}", name, timeout_s=_SHORT_S)
+            log = self._call("logs", name, timeout_s=_SHORT_S)
+            text = state.stdout.decode().strip()
+            status = int(text) if text.lstrip("-").isdigit() else None
+            return Finished(status, log.stdout, log.stdout + log.stderr, after_s), took
+        finally:
+            self.remove(name)
+
+    def remove(self, container: str) -> None:
+        """Remove a container of ours, running or not."""
+        self._call("rm", "-f", "-v", container, timeout_s=_SHORT_S)
