@@ -20,7 +20,7 @@ from app.options import Options, parse_options
 from gastromap.errors import ExitCode, GastromapError, UsageError
 from gastromap.results import Comparison, StudyResult
 
-__all__ = ["main"]
+__all__ = ["main", "quiet"]
 
 _MEASURES = {"volume_ml": "Volume, ml", "long_axis_mm": "Long axis, mm", "thickness_mm": "Thickness, mm"}
 
@@ -42,8 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     start = time.perf_counter()
     debug = False
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        options = parse_options(argv)
+        if words[:1] == ["serve"]:
+            return _serve(words[1:])
+        options = parse_options(words)
         debug = options.log_level == "DEBUG"
         _run(options, start)
     except GastromapError as error:
@@ -56,8 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(ExitCode.OK)
 
 
+def _serve(words: Sequence[str]) -> int:
+    quiet("WARNING")
+    from app.service.__main__ import main as serve
+
+    return serve(words)
+
+
 def _run(options: Options, start: float) -> None:
-    _quiet(options.log_level)
+    quiet(options.log_level)
     from gastromap.bundle import Bundle
     from gastromap.output import prepare_output
     from gastromap.run_record import Stopwatch
@@ -120,7 +130,7 @@ def _collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _quiet(level: str) -> None:
+def quiet(level: str) -> None:
     """Keep the libraries from printing paths, UIDs and descriptions at INFO."""
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
     if level != "DEBUG":

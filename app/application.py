@@ -12,8 +12,8 @@ from monai.deploy.core import Application
 
 from app.options import Options
 from gastromap.comparison import LazyPredictor
-from gastromap.nomogram import read_clinical
 from gastromap.output import OutputFolder
+from gastromap.pipeline import clinical_of
 from gastromap.results import ClinicalVariables, StudyResult
 from gastromap.run_record import Stopwatch
 from gastromap.segmentation.lazy import LazyTumourFinder
@@ -103,7 +103,4 @@ class GastroMapApplication(Application):
         self.add_flow(longitudinal, writer, {("outlook", "outlook")})
 
     def _clinical_of(self, volume: CtVolume) -> ClinicalVariables:
-        if self._options.clinical is None:
-            return ClinicalVariables()
-        patient_id = str(volume.sources[0].header.get("PatientID", ""))
-        return read_clinical(self._options.clinical, patient_id=patient_id)
+        return clinical_of(self._options.clinical, volume)

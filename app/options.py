@@ -14,7 +14,7 @@ from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.studies import NamedStudies, Role
 from gastromap.errors import Refusal, UsageError
 
-__all__ = ["Options", "parse_options"]
+__all__ = ["Options", "default_config", "default_models", "parse_options"]
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _EPILOG = """environment: HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_CONFIG_PATH stand in
@@ -107,6 +107,16 @@ def _path(given: Path | None, variable: str, default: Path | None) -> Path | Non
     return Path(value) if value else default
 
 
+def default_models() -> Path:
+    """Folder of the bundles: ``HOLOSCAN_MODEL_PATH``, else that of the repository."""
+    return Path(os.environ.get("HOLOSCAN_MODEL_PATH") or _REPOSITORY / "bundles")
+
+
+def default_config() -> Path:
+    """Configuration: ``HOLOSCAN_CONFIG_PATH``, else that of the repository."""
+    return Path(os.environ.get("HOLOSCAN_CONFIG_PATH") or _REPOSITORY / "MAP.yaml")
+
+
 def _clinical(given: Path | None, folder: Path) -> Path | None:
     if given is not None:
         return given
@@ -128,14 +138,13 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     given = _parser().parse_args(argv)
     source = _path(given.input, "HOLOSCAN_INPUT_PATH", None)
     target = _path(given.output, "HOLOSCAN_OUTPUT_PATH", None)
-    models = _path(given.model, "HOLOSCAN_MODEL_PATH", _REPOSITORY / "bundles")
-    config = _path(given.config, "HOLOSCAN_CONFIG_PATH", _REPOSITORY / "MAP.yaml")
+    models, config = given.model or default_models(), given.config or default_config()
     for path, name in ((source, "-i INPUT"), (target, "-o OUTPUT")):
         if path is None:
             raise UsageError(
                 "ARGUMENT_MISSING", where="command line", expected=name, got="none", remedy="See python -m app --help."
             )
-    assert source is not None and target is not None and models is not None and config is not None  # noqa: S101, PT018
+    assert source is not None and target is not None  # noqa: S101, PT018
     if not source.is_dir():
         raise UsageError(
             "INPUT_MISSING", where="input", expected="a folder", got="none", remedy="Name the folder of the study (-i)."
