@@ -50,3 +50,14 @@ def random_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from builders.bundle import make_bundle
 
     return make_bundle(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def synthetic_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of one synthetic patient before and after treatment: ``studies/*`` with two studies, each with a SEG."""
+    from gastromap.synthetic.longitudinal import LongitudinalPlan, write_longitudinal
+
+    folder = tmp_path_factory.mktemp("pair")
+    plan = LongitudinalPlan(seed=5, format="dicom", centres=(1,), matrix=256, thickness_mm=5.0, with_seg=True)
+    write_longitudinal(plan, folder, patients=1)
+    return folder

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pydicom
 import pytest
 from builders.bundle import BUNDLE, REPOSITORY
@@ -119,7 +120,20 @@ class TestChoices:
         html = (tmp_path / "o" / "report.html").read_text()
         assert "Missing" in html
         content = json.loads((tmp_path / "o" / "result.json").read_text())
-        assert set(content["nomogram"]["missing"]) == {"tumour_size_cm", "differentiation", "lauren"}
+        # The segmentation that came with the study gives the size.
+        assert set(content["nomogram"]["missing"]) == {"differentiation", "lauren"}
+
+    def test_the_size_of_the_mask_stands_in_for_one_that_nobody_gave(
+        self, study_folder: Path, random_models: Path, tmp_path: Path
+    ) -> None:
+        clinical = tmp_path / "c.json"
+        clinical.write_text('{"differentiation": "poor", "lauren": "diffuse"}')
+        arguments = ["-i", str(study_folder), "-m", str(random_models), "--clinical", str(clinical)]
+        assert main([*arguments, "-o", str(tmp_path / "o")]) == 0
+        content = json.loads((tmp_path / "o" / "result.json").read_text())
+        size = next(r for r in content["nomogram"]["contributions"] if r["name"] == "Tumour size")["value"]
+        assert size.startswith(f"{content['tumour']['long_axis_mm'] / 10:.1f} cm"[:3])
+        assert "measured in the segmentation" in size
 
     def test_a_csv_row_gives_the_clinical_variables(
         self, study_folder: Path, random_models: Path, tmp_path: Path
@@ -278,3 +292,69 @@ class TestProcess:
             assert text in done.stdout
         source = portal_series(study_folder)[0]
         assert str(source.PatientID) not in done.stdout
+
+
+class TestTwoStudies:
+    """Baseline and follow-up of one patient in one folder."""
+
+    @pytest.fixture(scope="class")
+    def pair_folder(self, synthetic_pair: Path) -> Path:
+        return next((synthetic_pair / "studies").iterdir())
+
+    @pytest.fixture(scope="class")
+    def pair_models(self, random_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        from builders.pairs import make_longitudinal_bundle
+
+        models = tmp_path_factory.mktemp("pair") / "models"
+        shutil.copytree(random_models, models)
+        return make_longitudinal_bundle(models)
+
+    @pytest.fixture(scope="class")
+    def compared(self, pair_folder: Path, pair_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        out = tmp_path_factory.mktemp("compared") / "out"
+        assert main(["-i", str(pair_folder), "-o", str(out), "-m", str(pair_models)]) == 0
+        return out
+
+    def test_both_are_measured_and_compared(self, compared: Path, synthetic_pair: Path) -> None:
+        content = json.loads((compared / "result.json").read_text())
+        jsonschema.validate(content, json.loads(SCHEMA_PATH.read_text()))
+        truth = json.loads(next((synthetic_pair / "records").iterdir()).read_text())
+        comparison = content["comparison"]
+        assert content["input"]["series"]["study_instance_uid"] == truth["study1"]["study_instance_uid"]
+        assert comparison["interval_days"] == truth["clinical"]["interval_days"]
+        change = next(row for row in comparison["changes"] if row["name"] == "volume_ml")
+        # The cohort knows the volumes before they became voxels of 5 mm.
+        assert np.log(change["after"] / change["before"]) == pytest.approx(truth["truth"]["log_volume_ratio"], abs=0.35)
+        assert comparison["outlook"]["inputs"] == "pair"
+        survival = list(comparison["outlook"]["survival"].values())
+        assert survival == sorted(survival, reverse=True)
+        assert not comparison["stage"]["staged"]
+        assert comparison["stage"]["label"].startswith("ycT")
+
+    def test_pixels_are_filed_in_their_study_and_the_comparison_in_the_later_one(
+        self, compared: Path, synthetic_pair: Path
+    ) -> None:
+        truth = json.loads(next((synthetic_pair / "records").iterdir()).read_text())
+        studies = {
+            path.stem: pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID
+            for path in (compared / "dicom").iterdir()
+        }
+        first, second = (truth[name]["study_instance_uid"] for name in ("study1", "study2"))
+        assert {studies["key"], studies["overlay"]} == {first}
+        assert {studies["key_after"], studies["overlay_after"], studies["sr"], studies["report"]} == {second}
+
+    def test_one_of_them_can_be_staged_alone(self, pair_folder: Path, random_models: Path, tmp_path: Path) -> None:
+        arguments = ["-i", str(pair_folder), "-m", str(random_models), "--only", "followup"]
+        assert main([*arguments, "-o", str(tmp_path / "o")]) == 0
+        content = json.loads((tmp_path / "o" / "result.json").read_text())
+        assert (content["input"]["role"], content["comparison"]) == ("followup", None)
+        assert content["stage"]["label"].startswith("ycT")
+
+    def test_without_a_longitudinal_model_size_and_stage_are_left_and_that_is_said(
+        self, pair_folder: Path, random_models: Path, tmp_path: Path
+    ) -> None:
+        assert main(["-i", str(pair_folder), "-m", str(random_models), "-o", str(tmp_path / "o")]) == 0
+        comparison = json.loads((tmp_path / "o" / "result.json").read_text())["comparison"]
+        assert comparison["outlook"] is None
+        assert comparison["omitted"] == "No longitudinal model is installed."
+        assert len(comparison["changes"]) == 3
