@@ -22,10 +22,15 @@ VENV = Path(sys.prefix)
 SITE = Path(sysconfig.get_path("purelib"))
 STDLIB = Path(sysconfig.get_path("stdlib"))
 
-#: Command lines of Holoscan and Triton; the application imports neither.
-UNUSED = ["holoscan-cli", "perf-analyzer"]
+#: Command lines of Holoscan and Triton, and clients of networks: the SDK asks for them, the application imports none.
+UNUSED = [
+    "holoscan-cli", "perf-analyzer",
+    "aiohttp", "aiosignal", "aiohappyeyeballs", "frozenlist", "multidict", "propcache", "yarl", "urllib3",
+]  # fmt: skip
 #: Without a GPU.
 UNUSED_ON_CPU = ["cupy-cuda13x", "cuda-python", "cuda-core", "cuda-bindings"]
+#: Fonts under the GPL in a package under the BSD licence.
+GPL_FONTS = "reportlab/fonts/DarkGarden*"
 #: Last, as pip removes the others.
 INSTALLERS = ["setuptools", "pip"]
 #: Parts of PyTorch that compile or test; torch_shm_manager must stay.
@@ -36,9 +41,14 @@ STDLIB_PARTS = {
 }  # fmt: skip
 #: Files that serve whoever compiles or type-checks.
 DEVELOPMENT = {".a", ".pyx", ".pxd", ".pyi"}
-#: Extensions whose libraries are under GPL (readline) or Sleepycat's licence (dbm), or need a terminal or a display.
-EXTENSIONS = ("readline", "_dbm", "_gdbm", "_curses", "_curses_panel", "_tkinter", "nis", "_test", "_ctypes_test", "xx")
-ETC = ("/etc/ld.so.conf", "/etc/os-release", "/etc/debian_version", "/etc/nsswitch.conf")
+#: Extensions whose libraries are under GPL (readline), LGPL (crypt, nis) or Sleepycat's licence (dbm), or need a
+#: terminal or a display.
+EXTENSIONS = (
+    "readline", "_crypt", "_dbm", "_gdbm", "_curses", "_tkinter", "nis", "_test", "_ctypes_test", "xx", "_xxtestfuzz",
+)  # fmt: skip
+ETC = ("/etc/ld.so.conf", "/etc/os-release", "/etc/debian_version")
+#: Where `import holoscan` finds the CUDA runtime of its wheel.
+CUDA_CONF = "/etc/ld.so.conf.d/cuda-wheel.conf"
 FOLDERS = ("/usr/lib/locale/C.utf8", "/usr/share/zoneinfo")
 
 
@@ -48,6 +58,8 @@ def prune(flavour: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *unused, *INSTALLERS], check=True)
     for name in ("_distutils_hack", "distutils-precedence.pth", "pkg_resources"):
         _remove(SITE / name)
+    for font in SITE.glob(GPL_FONTS):
+        _remove(font)
     if flavour == "cpu":
         for part in TORCH_PARTS:
             _remove(SITE / "torch" / part)
@@ -126,7 +138,8 @@ def _is_elf(path: Path) -> bool:
 
 def assemble(folder: Path) -> Root:
     """Collect interpreter, standard library, shell, libraries and the few files of /etc."""
-    Path("/etc/ld.so.conf.d/cuda-wheel.conf").write_text(f"{SITE}/nvidia/cu13/lib\n")
+    # Unlike LD_LIBRARY_PATH it survives a platform that replaces the environment.
+    Path(CUDA_CONF).write_text(f"{SITE}/nvidia/cu13/lib\n")
     subprocess.run(["ldconfig"], check=True)
     root = Root(folder)
     interpreter = str(getattr(sys, "_base_executable", sys.executable))
@@ -146,6 +159,7 @@ def assemble(folder: Path) -> Root:
     inside = [path for path in (folder, VENV) for path in path.rglob("*") if _is_elf(path)]
     for name in sorted(libraries(inside)):
         root.add(name)
+    root.files.discard(CUDA_CONF)
     return root
 
 
@@ -164,7 +178,7 @@ def finish(folder: Path, *, epoch: int) -> None:
         "root:x:0:0:root:/tmp:/sbin/nologin\nholoscan:x:1000:1000:holoscan:/tmp:/sbin/nologin\n"
     )
     (etc / "group").write_text("root:x:0:\nholoscan:x:1000:\n")
-    for name in ("tmp", "run/holoscan/export", "var/holoscan/input", "opt/holoscan/app", "var/tmp"):
+    for name in ("tmp", "run/holoscan/export", "var/tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "var/run").symlink_to("/run")
     subprocess.run(["ldconfig", "-r", str(folder)], check=True)
