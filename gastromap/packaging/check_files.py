@@ -121,7 +121,7 @@ def _stray_folder(tree: MapTree, path: Path, profile: Profile) -> Iterator[Findi
     wrong = partial(Finding, file=tree.name(path), field="")
     if path.name in _STRAY_FOLDERS:
         yield wrong("stray", level="error", expected="no caches, no history", found=path.name, source=Source.HARDENING)
-    elif path.name in {"tests", "test"} and profile == "gastromap":
+    elif path.name in {"tests", "test"} and profile == "gastromap" and path.is_relative_to(tree.app):
         yield wrong("stray", level="error", expected="no tests", found=path.name, source=Source.GASTROMAP)
     elif _DROPPED.fullmatch(path.name):
         level: Level = "error" if profile == "gastromap" else "warning"

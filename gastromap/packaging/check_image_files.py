@@ -28,6 +28,7 @@ _PUBLIC = ("etc/ssl/certs/", "usr/share/ca-certificates/", "usr/lib/ssl/")
 _COMPILERS = frozenset({"gcc", "g++", "cc", "c++", "clang", "ld", "as", "make", "nvcc", "cpp"})
 _PACKAGE_MANAGERS = frozenset({"apt", "apt-get", "dpkg", "pip", "pip3", "rpm", "dnf", "yum", "apk", "curl", "wget"})
 _SMALL_BYTES = 200_000
+_OURS = ("opt/holoscan/", "etc/", "root/", "home/", "var/holoscan/")
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,27 @@ def read_export(archive: Path, target: Path) -> list[ImageFile]:
     with tarfile.open(archive) as stream:
         for member in stream:
             path = member.name.removeprefix("./").rstrip("/")
-            secret = member.isfile() and not path.startswith(_PUBLIC) and secret_name(PurePosixPath(path).name)
-            content = stream.extractfile(member) if member.isfile() and member.size <= _SMALL_BYTES else None
-            # Libraries hold test keys of their own; what we put there is in these folders.
-            if content is not None and path.startswith(("opt/holoscan/", "etc/", "root/", "home/", "var/holoscan/")):
-                secret = secret or (not path.startswith(_PUBLIC) and secret_text(content.read()))
+            secret = member.isfile() and _secret(stream, member, path)
             kind = "folder" if member.isdir() else "link" if member.issym() or member.islnk() else "file"
             files.append(ImageFile(path, kind, member.mode & 0o7777, member.uid, member.gid, secret))
             inside = any(path == part or path.startswith(f"{part}/") for part in _PACKAGE)
             if inside and (member.isfile() or member.isdir()):
                 stream.extract(member, target, filter="data")
     return files
+
+
+def _secret(stream: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bool:
+    name = PurePosixPath(path)
+    if path.startswith(_PUBLIC):
+        return False
+    # Most .pem are certificates of public authorities, which libraries bring along.
+    certificate = name.suffix == ".pem"
+    if secret_name(name.name) and not certificate:
+        return True
+    # Libraries hold test keys of their own in other files; what we put there is in these folders.
+    ours = path.startswith(_OURS) and member.size <= _SMALL_BYTES
+    content = stream.extractfile(member) if certificate or ours else None
+    return content is not None and secret_text(content.read())
 
 
 def check_image_files(files: Sequence[ImageFile], config: Mapping[str, Any], profile: Profile) -> Iterator[Finding]:

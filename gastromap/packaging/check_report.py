@@ -22,7 +22,8 @@ def report_table(report: CheckReport, *, width: int = 120) -> str:
         Columns of the terminal; 80 at least are used.
     """
     lines = [f"{report.subject}, rules: {report.profile}", ""]
-    lines += [f"  {part.name:16} {_state(part.skipped, part.findings)}" for part in report.parts]
+    longest = max((len(part.name) for part in report.parts), default=0)
+    lines += [f"  {part.name:{longest}}  {_state(part.skipped, part.findings)}" for part in report.parts]
     if report.findings:
         lines += ["", *_table([_row(finding) for finding in report.findings], max(width, 80))]
     counts = report.counts

@@ -353,6 +353,16 @@ class TestFiles:
         _write(context / name, content)
         assert rule in rules(context)
 
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("docs/licences/torch/test/LICENSE", b""), ("docs/roots.pem", b"-----BEGIN CERTIFICATE-----")],
+    )
+    def test_licences_of_tests_and_certificates_are_right(self, name: str, content: bytes, context: Path) -> None:
+        _write(context / name, content)
+        for folder in (context / "docs").rglob("*"):
+            folder.chmod(0o755 if folder.is_dir() else 0o644)
+        assert rules(context) == set()
+
     @pytest.mark.parametrize("name", ["app/app", "app/operators"])
     def test_a_missing_package_is_found(self, name: str, context: Path) -> None:
         shutil.rmtree(context / name)
