@@ -11,13 +11,23 @@ from functools import partial
 from gastromap.packaging.check_findings import Finding, Source
 from gastromap.packaging.check_reading import shown
 
-__all__ = ["Instruction", "check_dockerfile", "compare_environment", "instructions", "numeric_user"]
+__all__ = [
+    "Instruction",
+    "check_dockerfile",
+    "check_version_labels",
+    "compare_environment",
+    "instructions",
+    "numeric_user",
+]
 
 _FETCHES = re.compile(r"(?<![\w./-])(apt|apt-get|aptitude|dnf|yum|apk|curl|wget|git clone|conda|npm)(?![\w./-])")
 _ADDRESS = re.compile(r"\b(?:https?|ftp|git|ssh)://[^\s\"']+")
 _PIP = re.compile(r"\bpip3?(?:\.\d+)? install\b")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
 _LABELS = ("org.opencontainers.image.title", "org.opencontainers.image.version")
+
+#: Labels by which NVIDIA's packager names versions, and the packages they are of.
+_VERSION_LABELS = {"org.monai.deploy.app-sdk": "monai-deploy-app-sdk", "org.nvidia.holoscan": "holoscan-cu13"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,24 @@ def compare_environment(wanted: Mapping[str, object], found: Mapping[str, str], 
             )
 
 
-def check_dockerfile(text: str, environment: Mapping[str, object], name: str = "Dockerfile") -> Iterator[Finding]:
+def check_version_labels(labels: Mapping[str, object], pins: Mapping[str, str], file: str) -> Iterator[Finding]:
+    """Hold the versions in labels against the pinned ones; a label or a pin that is missing is no finding."""
+    for label, package in _VERSION_LABELS.items():
+        if label in labels and package in pins and labels[label] != pins[package]:
+            yield Finding(
+                "label-pin",
+                "error",
+                file,
+                f"LABEL {label}",
+                f"{shown(pins[package])} as pinned",
+                shown(labels[label]),
+                Source.HOLOSCAN,
+            )
+
+
+def check_dockerfile(
+    text: str, environment: Mapping[str, object], pins: Mapping[str, str], name: str = "Dockerfile"
+) -> Iterator[Finding]:
     """Check a Dockerfile for a build without network.
 
     Parameters
@@ -96,6 +123,8 @@ def check_dockerfile(text: str, environment: Mapping[str, object], name: str = "
     text : str
     environment : mapping
         ``environment`` of app.json.
+    pins : mapping
+        Exact versions of the requirements.
     name : str
         Its name in findings.
     """
@@ -132,6 +161,7 @@ def check_dockerfile(text: str, environment: Mapping[str, object], name: str = "
             yield error(
                 "docker-label", field=f"LABEL {label}", expected="set", found="none", source=Source.SPECIFICATION
             )
+    yield from check_version_labels(labels, pins, name)
     yield from _start(last, name)
 
 

@@ -14,7 +14,7 @@ from gastromap.packaging.check_layout import Profile, find_tree, profile_of
 from gastromap.packaging.check_reading import as_mapping, read_json
 from gastromap.packaging.check_runs import Runs, check_manifest_commands, check_runs
 from gastromap.packaging.check_samples import make_samples, read_study, synthetic_study
-from gastromap.packaging.check_tree import check_tree
+from gastromap.packaging.check_tree import check_tree, tree_pins
 
 if TYPE_CHECKING:
     from gastromap.packaging.check_map import Rules
@@ -85,7 +85,8 @@ def _parts(
     read = read_json(tree.app_manifest, tree.name(tree.app_manifest), Source.SPECIFICATION)
     app = {} if isinstance(read, Finding) else read
     parts = list(check_tree(tree, profile))
-    config = [*check_image_config(found, app, budget_bytes=budget_gb * 1e9), *check_history(engine.history(image))]
+    config = list(check_image_config(found, app, tree_pins(tree), budget_bytes=budget_gb * 1e9))
+    config += check_history(engine.history(image))
     parts.append(CheckPart("image", tuple(config)))
     parts.append(CheckPart("image files", tuple(check_image_files(entries, as_mapping(found.get("Config")), profile))))
     parts.append(CheckPart("show, extract", tuple(check_manifest_commands(engine, image, files, work))))

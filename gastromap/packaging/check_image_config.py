@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from gastromap.packaging.check_dockerfile import compare_environment, numeric_user
+from gastromap.packaging.check_dockerfile import check_version_labels, compare_environment, numeric_user
 from gastromap.packaging.check_files import secret_text
 from gastromap.packaging.check_findings import Finding, Source
 from gastromap.packaging.check_reading import as_mapping, shown
@@ -22,7 +22,9 @@ _INDEX = re.compile(
 )
 
 
-def check_image_config(found: Mapping[str, Any], app: Mapping[str, Any], *, budget_bytes: float) -> Iterator[Finding]:
+def check_image_config(
+    found: Mapping[str, Any], app: Mapping[str, Any], pins: Mapping[str, str], *, budget_bytes: float
+) -> Iterator[Finding]:
     """Check the configuration of an image.
 
     Parameters
@@ -31,6 +33,8 @@ def check_image_config(found: Mapping[str, Any], app: Mapping[str, Any], *, budg
         What ``docker image inspect`` says.
     app : mapping
         ``app.json`` of the image.
+    pins : mapping
+        Exact versions of the image's requirements, for the labels that name versions.
     budget_bytes : float
         Largest size, unpacked.
     """
@@ -45,6 +49,7 @@ def check_image_config(found: Mapping[str, Any], app: Mapping[str, Any], *, budg
     platform = f"{found.get('Os')}/{found.get('Architecture')}"
     if platform not in _PLATFORMS:
         yield error("platform", field="platform", expected=" or ".join(_PLATFORMS), found=platform)
+    yield from check_version_labels(labels, pins, "image")
     pairs = [str(item).partition("=") for item in config.get("Env") or []]
     variables = {name: value for name, _, value in pairs}
     yield from compare_environment(as_mapping(app.get("environment")), variables, "image")

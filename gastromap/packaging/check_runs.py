@@ -19,7 +19,7 @@ from gastromap.errors import ExitCode
 from gastromap.packaging.check_engine import Finished, Mount
 from gastromap.packaging.check_findings import Finding, Level, Source
 from gastromap.packaging.check_layout import Profile
-from gastromap.packaging.check_reading import shown
+from gastromap.packaging.check_reading import as_mapping, shown
 from gastromap.packaging.check_samples import Samples
 
 __all__ = ["HARDENED", "Runner", "Runs", "check_manifest_commands", "check_runs"]
@@ -36,6 +36,15 @@ _EXPORT = "/var/run/holoscan/export"
 _SHORT_S = 120.0
 _TERMINATED = 143
 _STOP_WITHIN_S = 1.0
+#: Pruning an image for size can take away what only one writer needs.
+_IMPORTS = """
+import importlib, pkgutil
+for name in ("app", "operators", "gastromap.dicom_input", "gastromap.dicom_output", "gastromap.reports"):
+    package = importlib.import_module(name)
+    for module in pkgutil.iter_modules(package.__path__, name + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
 #: Into the imports, long before a result.
 _STOP_AFTER_S = 2.0
 
@@ -103,11 +112,27 @@ class Runs:
 
 def check_runs(runs: Runs) -> Iterator[tuple[str, list[Finding]]]:
     """Yield the name of each run and what was wrong with it."""
+    if runs.profile == "gastromap":
+        yield "imports", list(_imports(runs))
     yield "hardened run", list(_hardened(runs))
     yield "Express form", list(_express(runs))
     yield "Mercure form", list(_mercure(runs))
     yield from _failures(runs)
     yield "docker stop", list(_stop(runs))
+
+
+def _imports(runs: Runs) -> Iterator[Finding]:
+    root = str(as_mapping(runs.app.get("environment")).get("HOLOSCAN_APPLICATION") or "/opt/holoscan/app")
+    done = runs.engine.run(
+        runs.image,
+        ("-c", _IMPORTS),
+        options=(*HARDENED, "--workdir", root, "--entrypoint", "python3"),
+        timeout_s=runs.timeout_s,
+    )
+    if done.status != 0:
+        lines = done.log.decode(errors="replace").strip().splitlines()
+        last = lines[-1] if lines else f"status {done.status}"
+        yield Finding("imports", "error", "imports", "operators and writers", "no error", shown(last), Source.GASTROMAP)
 
 
 def _hardened(runs: Runs) -> Iterator[Finding]:

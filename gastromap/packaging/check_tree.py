@@ -17,7 +17,7 @@ from gastromap.packaging.check_reading import as_mapping, read_json, read_text, 
 from gastromap.packaging.check_requirements import check_requirements, pinned_versions
 from gastromap.packaging.check_versions import check_configuration, check_one_version, package_version
 
-__all__ = ["check_tree"]
+__all__ = ["check_tree", "tree_pins"]
 
 _SDK = "monai-deploy-app-sdk"
 
@@ -66,6 +66,15 @@ def check_tree(tree: MapTree, profile: Profile, *, run_entrypoint: bool = True) 
     if written_by_packager(app, pkg):
         return tuple(CheckPart(p.name, relaxed(p.findings, PACKAGER_DEPARTURES), p.skipped) for p in parts)
     return tuple(parts)
+
+
+def tree_pins(tree: MapTree) -> dict[str, str]:
+    """Give the exact versions that the package's first requirements file names."""
+    for path in tree.requirements:
+        text = read_text(path, tree.name(path), Source.HARDENING)
+        if isinstance(text, str):
+            return pinned_versions(text)
+    return {}
 
 
 def _object(read: dict[str, Any] | Finding, findings: list[Finding]) -> dict[str, Any]:
@@ -132,7 +141,7 @@ def _dockerfile(tree: MapTree, path: Path, app: Mapping[str, Any]) -> Iterable[F
     text = read_text(path, tree.name(path), Source.HARDENING)
     if isinstance(text, Finding):
         return [text]
-    return check_dockerfile(text, as_mapping(app.get("environment")), tree.name(path))
+    return check_dockerfile(text, as_mapping(app.get("environment")), tree_pins(tree), tree.name(path))
 
 
 def _entrypoint(tree: MapTree, path: Path, *, run: bool) -> CheckPart:

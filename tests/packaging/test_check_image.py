@@ -43,7 +43,8 @@ def config_rules(**changes: Any) -> set[str]:
     config = changes.pop("config", {})
     found.update(changes)
     found["Config"].update(config)
-    return {finding.rule for finding in check_image_config(found, APP, budget_bytes=1.6e9)}
+    pins = {"monai-deploy-app-sdk": "4.0.0", "holoscan-cu13": "4.2.0"}
+    return {finding.rule for finding in check_image_config(found, APP, pins, budget_bytes=1.6e9)}
 
 
 class TestWhatTheEngineKnows:
@@ -55,6 +56,7 @@ class TestWhatTheEngineKnows:
         [
             ("label-title", {"config": {"Labels": {"org.opencontainers.image.version": "0.1.0"}}}),
             ("label-version", {"config": {"Labels": {"org.opencontainers.image.title": "a"}}}),
+            ("label-pin", {"config": {"Labels": {"org.nvidia.holoscan": "5.0.0"}}}),
             ("platform", {"Architecture": "s390x"}),
             ("env-equal", {"config": {"Env": []}}),
             ("env-secret", {"config": {"Env": ["PIP_INDEX_URL=https://example.org"]}}),
@@ -165,6 +167,8 @@ class Container:
     ) -> Finished:
         self.lines.append((*options, *arguments))
         given = {mount.target: mount for mount in mounts}
+        if "-c" in arguments:
+            return self._end(0, b"") if self.fault != "imports" else self._end(1, b"ImportError: no module pypdf")
         if "cat" in options:
             return self._end({"mercure-detection": 127}.get(self.fault, 1))
         source = next(mount for target, mount in given.items() if "input" in target or "data" in target).source
@@ -270,6 +274,7 @@ class TestTheRuns:
             ("0 on failure", "junk only", "failure-status"),
             ("left-overs", "too few slices", "failure-output"),
             ("stop", "docker stop", "stop"),
+            ("imports", "imports", "imports"),
         ],
     )
     def test_with_a_fault_are_found_by_its_rule(
@@ -287,12 +292,12 @@ class TestTheRuns:
     def test_are_hardened_without_network_capabilities_and_a_known_user(self, tmp_path: Path, samples: Samples) -> None:
         engine = Container()
         list(check_runs(Runs(engine, "a:1", samples, tmp_path, APP, "gastromap", 10.0)))
-        assert engine.lines[0] == HARDENED
+        assert engine.lines[1] == HARDENED
         words = " ".join(HARDENED)
         assert "--network none --read-only" in words
         assert "--cap-drop ALL --security-opt no-new-privileges --user 4242:4242" in words
         # Express replaces entrypoint and command: python3 with the rest of app.json's command.
-        assert engine.lines[1][-3:] == ("--entrypoint", "python3", "/opt/holoscan/app")
+        assert engine.lines[2][-3:] == ("--entrypoint", "python3", "/opt/holoscan/app")
 
 
 class TestTheSamples:

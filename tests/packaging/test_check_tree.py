@@ -415,6 +415,7 @@ class TestDockerfile:
             ("docker-entrypoint", 'ENTRYPOINT ["/var/holoscan/tools"]', "ENTRYPOINT /var/holoscan/tools"),
             ("docker-entrypoint", 'ENTRYPOINT ["/var/holoscan/tools"]', ""),
             ("docker-from", "FROM", "#"),
+            ("label-pin", "LABEL ", "LABEL org.nvidia.holoscan=5.0.0 "),
         ],
     )
     def test_a_fault_is_found_by_its_rule(self, rule: str, old: str, new: str, context: Path) -> None:
