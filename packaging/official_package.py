@@ -19,7 +19,6 @@ from holoscan_cli.packager import container_builder as builder
 from holoscan_cli.packager import platforms
 
 HERE = Path(__file__).resolve().parent
-FIRST_STAGE = ("rootfs.py", "inventory.py")
 values: dict[str, str] = {}
 
 
@@ -52,9 +51,7 @@ def dockerfile(self: Any, platform: Any) -> str:
     (context / "wheelhouse").mkdir(exist_ok=True)
     for wheel in Path(os.environ["WHEELS"]).glob("*.whl"):
         shutil.copyfile(wheel, context / "wheelhouse" / wheel.name)
-    (context / "image").mkdir(exist_ok=True)
-    for name in FIRST_STAGE:
-        shutil.copyfile(HERE / name, context / "image" / name)
+    shutil.copytree(HERE / "image", context / "image", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for path in context.rglob("*"):
         path.chmod(0o755 if path.is_dir() or path == context / "tools" else 0o644)
     return (HERE / "Dockerfile").read_text()

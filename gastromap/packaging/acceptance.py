@@ -47,8 +47,9 @@ def check_image(engine: Engine, image: str, *, work: Path) -> Iterator[str]:
     done = _run(engine, image, "--user", _USER, *_mounts(study, out))
     seconds = time.monotonic() - started
     _expect("hardened run", "status 0", f"{done.returncode}: {_last(done.stderr)}", holds=done.returncode == 0)
-    yield f"hardened run as {_USER}: result in {seconds:.1f} s"
     inside = json.loads((out / "result.json").read_bytes())
+    imports = inside["run"]["seconds"]["import"]
+    yield f"hardened run as {_USER}: {seconds:.1f} s from start to result, {imports:.1f} s of it imports"
     outside = json.loads((_run_here(study, folder / "here") / "result.json").read_bytes())
     differing = differing_numbers(inside, outside)
     _expect("result.json", f"numbers equal to {_TOLERANCE:g}", ", ".join(differing), holds=not differing)

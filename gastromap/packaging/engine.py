@@ -74,7 +74,7 @@ class Engine:
             lines = said.strip().splitlines() or ["nothing said"]
             raise PackagingError(
                 "ENGINE_FAILED",
-                where=f"{self.program} {arguments[0]}",
+                where=f"{Path(self.program).name} {arguments[0]}",
                 expected="status 0",
                 got=f"{done.returncode}: {lines[-1]}",
                 remedy="See the lines before it." if log is None else f"See {log}.",

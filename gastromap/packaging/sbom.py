@@ -33,7 +33,7 @@ def make_sbom(
     Parameters
     ----------
     inventory : mapping
-        What ``packaging/inventory.py`` wrote in the first stage of the build.
+        What ``packaging/image/inventory.py`` wrote in the first stage of the build.
     configuration : MapConfiguration
     wheels : mapping of str to str
         SHA-256 of the wheels, by canonical name.

@@ -39,7 +39,6 @@ _CODE = {".py", ".json", ".cpp", ".yaml", ".html", ".css", ".md", ".typed"}
 #: What a bundle consists of; training leaves other folders beside it.
 _BUNDLE_PARTS = ("configs", "docs", "models", "scripts", "LICENSE")
 _BUNDLE_FILES = {".json", ".yaml", ".yml", ".conf", ".md", ".txt", ".py", ".pt", ".ts", ""}
-_IN_FIRST_STAGE = ("rootfs.py", "inventory.py")
 _SKIPPED = {"__pycache__", "tests", "eval"}
 # The same code as `python -m app`, its ending included.
 _MAIN = '''"""Start of the application in the image."""
@@ -98,8 +97,8 @@ def stage(out: Path, *, flavour: Flavour, wheels: Path | None = None, repository
     _copy(repository / "packaging" / "Dockerfile", out / "Dockerfile")
     _copy(repository / "packaging" / "entrypoint.sh", out / "tools")
     _copy(repository / "packaging" / "requirements.txt", out / "pip" / "requirements.txt")
-    for name in _IN_FIRST_STAGE:
-        _copy(repository / "packaging" / name, out / "image" / name)
+    for source in sorted((repository / "packaging" / "image").glob("*.py")):
+        _copy(source, out / "image" / source.name)
     for source in (repository / "README.md", repository / "LICENSE", *sorted((repository / "docs").glob("*.md"))):
         _copy(source, out / "docs" / source.name)
     _refuse_dicom(out)

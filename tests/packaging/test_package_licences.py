@@ -29,7 +29,7 @@ def described(name: str) -> dict[str, str]:
 
 def in_the_image() -> list[str]:
     """Names that the image's requirements and what they bring along leave after pruning for the CPU."""
-    pruned = runpy.run_path(str(PACKAGING / "rootfs.py"))
+    pruned = runpy.run_path(str(PACKAGING / "image" / "rootfs.py"))
     gone = {*pruned["UNUSED"], *pruned["UNUSED_ON_CPU"], *pruned["INSTALLERS"]}
     return [
         name
@@ -132,7 +132,7 @@ def test_every_licence_that_somebody_read_is_allowed_and_says_its_evidence():
 
 
 def test_the_wheels_with_fonts_under_the_gpl_lose_them():
-    pattern = runpy.run_path(str(PACKAGING / "rootfs.py"))["GPL_FONTS"]
+    pattern = runpy.run_path(str(PACKAGING / "image" / "rootfs.py"))["GPL_FONTS"]
     files = [str(file) for file in importlib.metadata.files("reportlab") or ()]
     under_gpl = [name for name in files if re.search(r"copying-gpl", name, re.IGNORECASE)]
     assert under_gpl

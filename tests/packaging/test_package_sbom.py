@@ -21,8 +21,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def inventory_module() -> ModuleType:
-    """``packaging/inventory.py``, which runs in the first stage of the Dockerfile."""
-    spec = importlib.util.spec_from_file_location("gastromap_inventory", REPOSITORY / "packaging" / "inventory.py")
+    """``packaging/image/inventory.py``, which runs in the first stage of the Dockerfile."""
+    spec = importlib.util.spec_from_file_location(
+        "gastromap_inventory", REPOSITORY / "packaging" / "image" / "inventory.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

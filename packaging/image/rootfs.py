@@ -33,8 +33,10 @@ UNUSED_ON_CPU = ["cupy-cuda13x", "cuda-python", "cuda-core", "cuda-bindings"]
 GPL_FONTS = "reportlab/fonts/DarkGarden*"
 #: Last, as pip removes the others.
 INSTALLERS = ["setuptools", "pip"]
-#: Parts of PyTorch that compile or test; torch_shm_manager must stay.
+#: Parts of PyTorch that compile or test.
 TORCH_PARTS = ["test", "include", "share"]
+#: The one program without which `import torch` fails.
+TORCH_PROGRAM = "torch_shm_manager"
 STDLIB_PARTS = {
     "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "venv", "pydoc_data", "distutils",
     "site-packages", "dist-packages", "__pycache__", "turtle.py",
@@ -63,9 +65,12 @@ def prune(flavour: str) -> None:
     if flavour == "cpu":
         for part in TORCH_PARTS:
             _remove(SITE / "torch" / part)
-        for tool in (SITE / "torch/bin").iterdir():
-            if tool.name != "torch_shm_manager":
-                _remove(tool)
+    # In the GPU flavour PyTorch and Triton keep their programs.
+    for path in list((SITE if flavour == "cpu" else SITE / "_gdcm").rglob("*")):
+        if _is_elf(path) and ".so" not in path.name and path.name != TORCH_PROGRAM:
+            _remove(path)
+    for sample in list(SITE.rglob("*.dcm")):
+        _remove(sample)
     for folder in sorted(VENV.rglob("*"), reverse=True):
         unused = folder.name in {"__pycache__", "tests"} if folder.is_dir() else folder.suffix in DEVELOPMENT
         if unused:
@@ -178,6 +183,7 @@ def finish(folder: Path, *, epoch: int) -> None:
         "root:x:0:0:root:/tmp:/sbin/nologin\nholoscan:x:1000:1000:holoscan:/tmp:/sbin/nologin\n"
     )
     (etc / "group").write_text("root:x:0:\nholoscan:x:1000:\n")
+    shutil.copyfile(Path(__file__).with_name("cat.py"), folder / "usr/bin/cat")
     for name in ("tmp", "run/holoscan/export", "var/tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "var/run").symlink_to("/run")
@@ -185,7 +191,7 @@ def finish(folder: Path, *, epoch: int) -> None:
     shutil.rmtree(folder / "var/cache", ignore_errors=True)
     for path in folder.rglob("*"):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            path.chmod(0o755 if path.is_dir() or _is_elf(path) or path.name == "cat" else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
     for name in ("tmp", "var/tmp"):
         (folder / name).chmod(0o1777)

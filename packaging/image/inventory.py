@@ -41,7 +41,9 @@ def distributions(site: Path, texts: Path) -> list[dict[str, object]]:
         for name, path in present:
             inside = ".dist-info/" in name and any(path.name.upper().startswith(n) for n in _LICENCE_NAMES)
             if inside or ".dist-info/licenses/" in name:
-                target = texts / "python" / item.name / name.split(".dist-info/")[1].removeprefix("licenses/")
+                # In one folder: paths of others' sources would hide which texts are there.
+                shown = name.split(".dist-info/")[1].removeprefix("licenses/").replace("/", "__")
+                target = texts / "python" / item.name / shown[-200:]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
                 copied.append(target.relative_to(texts).as_posix())
