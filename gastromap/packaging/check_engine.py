@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ class Engine:
     ----------
     command : str
         ``docker`` or ``podman``; DOCKER_HOST counts as always.
+    environment : mapping, optional
+        Added to the environment of the command: DOCKER_HOST of a private engine.
 
     Raises
     ------
@@ -71,11 +74,12 @@ class Engine:
         If the command is missing or the engine does not answer.
     """
 
-    def __init__(self, command: str = "docker") -> None:
+    def __init__(self, command: str = "docker", environment: Mapping[str, str] | None = None) -> None:
         path = shutil.which(command)
         if path is None:
             raise EngineMissingError(f"no {command} command (Debian: apt-get install docker.io)")
         self._command = path
+        self._environment = {**os.environ, **(environment or {})}
         try:
             done = self._call("version", timeout_s=_SHORT_S)
         except subprocess.TimeoutExpired as error:
@@ -88,6 +92,7 @@ class Engine:
         # Arguments go to the engine as they are, without a shell.
         return subprocess.run(  # noqa: S603
             [self._command, *arguments],
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

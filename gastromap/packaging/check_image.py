@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def check_image(
     budget_gb: float,
     study: Path | None,
     command: str = "docker",
+    environment: Mapping[str, str] | None = None,
     timeout_s: float = 600.0,
 ) -> tuple[Profile, tuple[CheckPart, ...]]:
     """Check an image; without an engine the one part is skipped, with the reason.
@@ -41,6 +43,8 @@ def check_image(
         As in :func:`gastromap.packaging.check_map.check_map`.
     command : str
         Command of the engine.
+    environment : mapping, optional
+        As of :class:`gastromap.packaging.check_engine.Engine`.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def check_image(
         ``IMAGE_MISSING``.
     """
     try:
-        engine = Engine(command)
+        engine = Engine(command, environment)
         found = engine.inspect(image)
         with tempfile.TemporaryDirectory(prefix="gastromap-check-") as folder:
             work = Path(folder)

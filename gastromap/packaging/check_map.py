@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ def check_map(
     budget_gb: float = 1.6,
     study: Path | None = None,
     engine: str = "docker",
+    environment: Mapping[str, str] | None = None,
     timeout_s: float = 600.0,
     run_entrypoint: bool = True,
 ) -> CheckReport:
@@ -48,6 +49,8 @@ def check_map(
         DICOM study for the runs; a synthetic one by default.
     engine : str
         Command of the engine.
+    environment : mapping, optional
+        Added to the environment of that command: DOCKER_HOST of a private engine.
     timeout_s : float
         Longest run of a container.
     run_entrypoint : bool
@@ -87,7 +90,13 @@ def check_map(
         from gastromap.packaging.check_image import check_image
 
         profile, of_image = check_image(
-            image, rules=rules, budget_gb=budget_gb, study=study, command=engine, timeout_s=timeout_s
+            image,
+            rules=rules,
+            budget_gb=budget_gb,
+            study=study,
+            command=engine,
+            environment=environment,
+            timeout_s=timeout_s,
         )
         parts += of_image
     names = [image, None if tree is None else str(tree), *(path.name for path in deploy)]
