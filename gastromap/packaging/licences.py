@@ -20,7 +20,8 @@ __all__ = ["ALLOWED", "BY_NAME", "READ", "READ_SYSTEM", "Licence", "check_licenc
 ALLOWED = frozenset(
     {
         "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Open-MPI",
-        "BSL-1.0", "CC0-1.0", "GPL-3.0-or-later WITH GCC-exception-3.1", "HPND", "ISC", "Libpng", "MIT", "MIT-0",
+        "BSL-1.0", "CC0-1.0", "FTL", "GPL-3.0-or-later WITH GCC-exception-3.1", "HPND", "IJG", "ISC", "Libpng",
+        "X11", "libtiff", "MIT", "MIT-0",
         "MIT-CMU", "OpenSSL", "PSF-2.0", "Python-2.0", "SSLeay-standalone", "Unlicense", "Zlib", "ZPL-2.1", "blessing",
         "bzip2-1.0.6", "LicenseRef-public-domain", "LicenseRef-Bitstream-Vera",
     }
@@ -29,7 +30,7 @@ ALLOWED = frozenset(
 BY_NAME: Mapping[str, frozenset[str]] = {
     "LicenseRef-NVIDIA-Proprietary": frozenset({"nvidia-*", "holoscan-cu13"}),
     "LGPL-2.1-or-later": frozenset({"libc6", "libc-bin", "numpy", "scipy"}),
-    "MPL-2.0": frozenset({"certifi"}),
+    "MPL-2.0": frozenset({"certifi", "grpcio", "ml-dtypes"}),
 }
 
 
@@ -55,9 +56,13 @@ READ: Mapping[str, Licence] = {
     "colorama": _read("BSD-3-Clause", _FILE),
     "holoscan-cu13": _read(
         "Apache-2.0 AND LicenseRef-NVIDIA-Proprietary",
-        "LICENSE.txt; NVIDIA-AI-PRODUCT-EULA.txt beside it for the GXF libraries",
+        "LICENSE.txt, and NVIDIA-AI-PRODUCT-EULA.txt beside it; NOTICE.txt puts GXF under Apache-2.0",
+    ),
+    "grpcio": _read(
+        "Apache-2.0 AND BSD-3-Clause AND MPL-2.0", "LICENSE in the wheel; MPL for the list of certificates"
     ),
     "jinja2": _read("BSD-3-Clause", _FILE),
+    "ml-dtypes": _read("Apache-2.0 AND MPL-2.0", "metadata, and LICENSE.eigen for Eigen's headers"),
     "monai": _read("Apache-2.0", _FILE),
     "monai-deploy-app-sdk": _read("Apache-2.0", _FILE),
     "mpmath": _read("BSD-3-Clause", _FILE),
@@ -67,6 +72,10 @@ READ: Mapping[str, Licence] = {
     ),
     "nvidia-cusparselt-cu13": _read("LicenseRef-NVIDIA-Proprietary", "LICENSE.txt in the wheel"),
     "nvidia-nvtx": _read("Apache-2.0", "licence field; LICENSE.txt in the wheel"),
+    "pillow": _read(
+        "MIT-CMU AND MIT AND FTL AND IJG AND BSD-3-Clause AND BSD-2-Clause AND libtiff AND X11 AND Zlib AND 0BSD",
+        "metadata and sboms/ in the wheel; libimagequant (GPL) and FriBiDi (LGPL), also named there, are not in it",
+    ),
     "protobuf": _read("BSD-3-Clause", _FILE),
     "pydicom": _read("MIT", _FILE),
     "python-gdcm": _read(

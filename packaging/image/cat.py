@@ -1,8 +1,8 @@
 #!/opt/venv/bin/python3 -I
 """``cat``, the image's only tool beside sh.
 
-Mercure 0.4.1 runs ``cat /etc/monai/app.json`` to learn whether an image wants root: a status of 1 tells it no, whereas a
-container that cannot start for want of the program ends the case.
+Mercure 0.4.1 runs ``cat /etc/monai/app.json`` to learn whether an image wants root: a status of 1 tells it no, whereas
+a container that cannot start for want of the program ends the case.
 """
 
 import sys

@@ -39,7 +39,7 @@ def distributions(site: Path, texts: Path) -> list[dict[str, object]]:
             digest.update(f"{name}\0{sha256(path)}\n".encode())
         copied = []
         for name, path in present:
-            inside = ".dist-info/" in name and any(path.name.upper().startswith(n) for n in _LICENCE_NAMES)
+            inside = ".dist-info/" in name and any(n in path.name.upper() for n in _LICENCE_NAMES)
             if inside or ".dist-info/licenses/" in name:
                 # In one folder: paths of others' sources would hide which texts are there.
                 shown = name.split(".dist-info/")[1].removeprefix("licenses/").replace("/", "__")

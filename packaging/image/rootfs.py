@@ -73,6 +73,8 @@ def prune(flavour: str) -> None:
         _remove(sample)
     for folder in sorted(VENV.rglob("*"), reverse=True):
         unused = folder.name in {"__pycache__", "tests"} if folder.is_dir() else folder.suffix in DEVELOPMENT
+        # Licence texts of test code that no wheel holds, the GPL among them.
+        unused |= folder.name == "test" and ".dist-info" in str(folder)
         if unused:
             _remove(folder)
     for script in (VENV / "bin").iterdir():

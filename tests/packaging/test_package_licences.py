@@ -131,6 +131,14 @@ def test_every_licence_that_somebody_read_is_allowed_and_says_its_evidence():
         assert is_allowed(licence.expression, name=shipped), name
 
 
+def test_pillow_is_built_without_the_two_libraries_that_would_change_its_licence():
+    from PIL import features
+
+    assert not features.check("libimagequant")
+    # FriBiDi is looked for on the system, and the image has none.
+    assert not [str(file) for file in importlib.metadata.files("pillow") or () if "libfribidi" in str(file)]
+
+
 def test_the_wheels_with_fonts_under_the_gpl_lose_them():
     pattern = runpy.run_path(str(PACKAGING / "image" / "rootfs.py"))["GPL_FONTS"]
     files = [str(file) for file in importlib.metadata.files("reportlab") or ()]
