@@ -16,7 +16,13 @@ from gastromap.packaging.check_findings import Finding, Source
 from gastromap.packaging.check_reading import shown
 from gastromap.packaging.configuration import is_semver
 
-__all__ = ["PACKAGER_DEPARTURES", "REQUIRED_VARIABLES", "check_app_manifest", "written_by_packager"]
+__all__ = [
+    "PACKAGER_DEPARTURES",
+    "REQUIRED_VARIABLES",
+    "check_app_manifest",
+    "command_words",
+    "written_by_packager",
+]
 
 #: MAP specification 1.0.0, table of app.json#environment.
 REQUIRED_VARIABLES = (
@@ -77,6 +83,17 @@ def _command_list(command: object) -> list[Any] | None:
     except json.JSONDecodeError:
         return None
     return parsed if isinstance(parsed, list) else None
+
+
+def command_words(command: object) -> list[str]:
+    """Give the words of a command, also of one that is a JSON list; none if it is neither."""
+    listed = _command_list(command)
+    if listed is not None:
+        return [str(word) for word in listed]
+    try:
+        return shlex.split(command) if isinstance(command, str) else []
+    except ValueError:
+        return []
 
 
 def _command(command: object) -> Iterator[Finding]:

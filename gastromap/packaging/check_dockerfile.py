@@ -83,10 +83,17 @@ def numeric_user(user: str) -> str | None:
 
 
 def compare_environment(wanted: Mapping[str, object], found: Mapping[str, str], file: str) -> Iterator[Finding]:
-    """Hold ENV of an image or Dockerfile against ``environment`` of app.json; a final slash does not matter."""
+    """Hold ENV of an image or Dockerfile against ``environment`` of app.json.
+
+    A final slash does not matter; a relative path counts from the working directory, as NVIDIA's runner takes it.
+    """
+    root = str(wanted.get("HOLOSCAN_WORKDIR", ""))
     for name, value in wanted.items():
         got = found.get(name)
-        if got is None or got.rstrip("/") != str(value).rstrip("/"):
+        path = (
+            f"{root.rstrip('/')}/{value}" if name.endswith("_PATH") and not str(value).startswith("/") else str(value)
+        )
+        if got is None or got.rstrip("/") != path.rstrip("/"):
             yield Finding(
                 "env-equal",
                 "error",

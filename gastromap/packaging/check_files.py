@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gastromap.packaging.check_app_manifest import command_words
 from gastromap.packaging.check_findings import Finding, Level, Source
 from gastromap.packaging.check_layout import MapTree, Profile
 from gastromap.packaging.check_reading import as_mapping
@@ -54,9 +54,8 @@ def check_application(tree: MapTree, app: Mapping[str, Any], profile: Profile) -
     if not tree.app.is_dir():
         yield error("app-folder", file=tree.name(tree.app), field="", expected="the application's code", found="none")
         return
-    program = _program(
-        str(app.get("command") or ""), str(as_mapping(app.get("environment")).get("HOLOSCAN_APPLICATION", ""))
-    )
+    environment = as_mapping(app.get("environment"))
+    program = _program(command_words(app.get("command")), str(environment.get("HOLOSCAN_APPLICATION", "")))
     if program is not None and not (tree.app / program).is_file():
         yield error("app-program", file=tree.name(tree.app / program), field="", expected="a file", found="none")
     if profile == "gastromap":
@@ -72,13 +71,9 @@ def check_application(tree: MapTree, app: Mapping[str, Any], profile: Profile) -
                 )
 
 
-def _program(command: str, application: str) -> PurePosixPath | None:
+def _program(words: Sequence[str], application: str) -> PurePosixPath | None:
     """Give the file below the application's folder that a command starts; None if it starts something else."""
     root = PurePosixPath(application or "/opt/holoscan/app")
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
     for word in words[1:]:
         path = PurePosixPath(word)
         if path == root:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gastromap.errors import ExitCode
+from gastromap.packaging.check_app_manifest import command_words
 from gastromap.packaging.check_engine import Finished, Mount
 from gastromap.packaging.check_findings import Finding, Level, Source
 from gastromap.packaging.check_layout import Profile
@@ -146,11 +147,15 @@ def _express(runs: Runs) -> Iterator[Finding]:
     output = runs.output()
     mounts = (Mount(runs.samples.express, _INPUT), Mount(output, _OUTPUT, writable=True))
     # Entrypoint and command are replaced: what the image's own entrypoint would set up is missing.
-    program, *words = str(runs.app.get("command") or "").split()
+    words = command_words(runs.app.get("command"))
+    if not words:
+        found = shown(runs.app.get("command"))
+        yield Finding("run-command", "error", "Express form", "command", "a command", found, Source.SPECIFICATION)
+        return
     done = runs.engine.run(
         runs.image,
-        words,
-        options=(*_EXPRESS, "--entrypoint", program),
+        words[1:],
+        options=(*_EXPRESS, "--entrypoint", words[0]),
         mounts=mounts,
         variables={"HOLOSCAN_INPUT_PATH": f"{_INPUT}/", "HOLOSCAN_OUTPUT_PATH": f"{_OUTPUT}/"},
         timeout_s=runs.timeout_s,
