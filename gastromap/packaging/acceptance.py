@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +25,8 @@ HARDENED = (
     *("--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108 - of the container
     *("--security-opt", "no-new-privileges"),
 )
-_USER = "4242:4242"  # known to no image
+#: Known to no image; but who is not root could not remove what another user wrote.
+_USER = "4242:4242" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
 _TOLERANCE = 1e-6
 #: Differs from run to run: times and versions, digests and new UIDs of files, labels with a key of the run.
 _OF_THE_RUN = re.compile(r"run|files|input\..*label")
@@ -38,6 +41,7 @@ def check_image(engine: Engine, image: str, *, work: Path) -> Iterator[str]:
         ``CHECK_FAILED``, with what was expected and what came.
     """
     folder = work / "check"
+    shutil.rmtree(folder, ignore_errors=True)
     study = _synthetic_study(folder)
     out, export, empty = (folder / name for name in ("out", "export", "empty"))
     for path in (out, export, empty):
