@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gastromap.packaging.check_commands import check_manifest_commands
 from gastromap.packaging.check_engine import Engine, EngineMissingError
 from gastromap.packaging.check_findings import CheckPart, Finding, Source
 from gastromap.packaging.check_image_config import check_history, check_image_config
 from gastromap.packaging.check_image_files import check_image_files, read_export
 from gastromap.packaging.check_layout import Profile, find_tree, profile_of
 from gastromap.packaging.check_reading import as_mapping, read_json
-from gastromap.packaging.check_runs import Runs, check_manifest_commands, check_runs
+from gastromap.packaging.check_runs import Runs, check_runs
 from gastromap.packaging.check_samples import make_samples, read_study, synthetic_study
 from gastromap.packaging.check_tree import check_tree, tree_pins
 

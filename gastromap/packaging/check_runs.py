@@ -7,23 +7,22 @@ for another package a failure that ends with 0 is a warning.
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gastromap.errors import ExitCode
 from gastromap.packaging.check_app_manifest import command_words
-from gastromap.packaging.check_engine import Finished, Mount
+from gastromap.packaging.check_engine import Engine, Finished, Mount
 from gastromap.packaging.check_findings import Finding, Level, Source
 from gastromap.packaging.check_layout import Profile
 from gastromap.packaging.check_reading import as_mapping, shown
 from gastromap.packaging.check_samples import Samples
 
-__all__ = ["HARDENED", "Runner", "Runs", "check_manifest_commands", "check_runs"]
+__all__ = ["HARDENED", "Runs", "check_runs"]
 
 #: As in docs and the deployment pages: no network, nothing writable but the output and /tmp, no capabilities.
 HARDENED = (
@@ -33,9 +32,10 @@ HARDENED = (
 #: Express sets neither capabilities nor a read-only root; its nvidia runtime is left out here.
 _EXPRESS = ("--network", "none", "--user", "1000:1000")
 _INPUT, _OUTPUT, _MODELS = "/var/holoscan/input", "/var/holoscan/output", "/opt/holoscan/models"
-_EXPORT = "/var/run/holoscan/export"
 _SHORT_S = 120.0
 _TERMINATED = 143
+#: What docker and podman say themselves: no container, no permission to start the program, no such program.
+_NOT_STARTED = frozenset({125, 126, 127})
 _STOP_WITHIN_S = 1.0
 #: Pruning an image for size can take away what only one writer needs.
 _IMPORTS = """
@@ -50,36 +50,13 @@ for name in ("app", "operators", "gastromap.dicom_input", "gastromap.dicom_outpu
 _STOP_AFTER_S = 2.0
 
 
-class Runner(Protocol):
-    """What the checks need of an engine."""
-
-    def run(
-        self,
-        image: str,
-        arguments: Sequence[str] = (),
-        *,
-        options: Sequence[str] = (),
-        mounts: Sequence[Mount] = (),
-        variables: dict[str, str] | None = None,
-        timeout_s: float,
-    ) -> Finished:
-        """Run a container to its end."""
-        ...
-
-    def stopped(
-        self, image: str, *, options: Sequence[str], mounts: Sequence[Mount], after_s: float, grace_s: int
-    ) -> tuple[Finished, float]:
-        """Start a container and stop it."""
-        ...
-
-
 @dataclass(frozen=True)
 class Runs:
     """What all runs share.
 
     Attributes
     ----------
-    engine : Runner
+    engine : Engine
     image : str
     samples : Samples
     work : Path
@@ -89,7 +66,7 @@ class Runs:
     timeout_s : float
     """
 
-    engine: Runner
+    engine: Engine
     image: str
     samples: Samples
     work: Path
@@ -261,6 +238,9 @@ def _failed(runs: Runs, name: str, done: Finished, output: Path, code: ExitCode)
     wrong = partial(Finding, level=runs.strict, file=name, source=Source.HARDENING)
     if done.status is None:
         yield wrong("failure-status", field="exit status", expected="an end", found="no end in time")
+    elif done.status in _NOT_STARTED:
+        found = f"{done.status}: the container did not start"
+        yield wrong("failure-status", level="error", field="exit status", expected="a start", found=found)
     elif runs.profile == "gastromap" and done.status != code:
         yield wrong(
             "failure-status",
@@ -303,44 +283,3 @@ def _stop(runs: Runs) -> Iterator[Finding]:
     if any(output.iterdir()):
         yield wrong("stop-output", level=runs.strict, field="output", expected="nothing", found="files")
     yield from _quiet(runs, "docker stop", done)
-
-
-def check_manifest_commands(engine: Runner, image: str, files: Path, work: Path) -> Iterator[Finding]:
-    """Check ``show`` and ``extract``.
-
-    Parameters
-    ----------
-    engine : Runner
-    image : str
-    files : Path
-        The package's files in the paths of the image.
-    work : Path
-        Folder visible to the engine.
-    """
-    error = partial(Finding, level="error", source=Source.SPECIFICATION)
-    for part in ("app", "pkg"):
-        done = engine.run(image, ("show", part), options=HARDENED, timeout_s=_SHORT_S)
-        try:
-            same = json.loads(done.output) == json.loads((files / "etc" / "holoscan" / f"{part}.json").read_bytes())
-        except (ValueError, OSError):
-            same = False
-        if done.status != 0 or not same:
-            found = f"status {shown(done.status)}, {'equal' if same else 'something else'}"
-            yield error("show", file=f"show {part}", field="", expected=f"{part}.json and nothing else", found=found)
-    parts = {"app": "", "config": "app.json", "models": "", "docs": ""}
-    for mounted in ((), ("config",), ("app", "docs")):
-        folder = work / f"extract-{'-'.join(mounted) or 'parent'}"
-        targets = [folder / part for part in mounted] or [folder]
-        for target in (folder, *targets):
-            target.mkdir(parents=True, exist_ok=True)
-            target.chmod(0o777)
-        mounts = [
-            Mount(target, f"{_EXPORT}/{target.name}" if mounted else _EXPORT, writable=True) for target in targets
-        ]
-        done = engine.run(image, ("extract",), options=HARDENED, mounts=mounts, timeout_s=_SHORT_S)
-        for part in mounted or parts:
-            wanted = folder / part / parts[part]
-            if done.status != 0 or not wanted.exists() or (wanted.is_dir() and not any(wanted.iterdir())):
-                what = f"extract with {' and '.join(mounted) or 'the parent'} mounted"
-                found = f"status {shown(done.status)}"
-                yield error("extract", file=what, field=part, expected="its files, status 0", found=found)

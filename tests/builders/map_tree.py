@@ -168,3 +168,12 @@ def edit_json(path: Path, change: Callable[[dict[str, Any]], object] | Mapping[s
             if value is not None:
                 content[name] = value
     path.write_text(json.dumps(content))
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Give every place of nested JSON as its owner and its key, so that a test can put something else there."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    found = []
+    for key, value in list(items):
+        found += [(node, key), *places(value)]
+    return found

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from builders.map_tree import places
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,18 +134,10 @@ class TestAWorkflow:
             (MERCURE, lambda c: check_mercure(c, "a")),
         ):
             broken = copy.deepcopy(content)
-            places = _places(broken)
-            owner, key = places[path % len(places)]
+            found = places(broken)
+            owner, key = found[path % len(found)]
             owner[key] = junk
             assert all(isinstance(finding, Finding) for finding in check(broken))
-
-
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    found = []
-    for key, value in list(items):
-        found += [(node, key), *_places(value)]
-    return found
 
 
 STEP = ("spec", "templates", 0)

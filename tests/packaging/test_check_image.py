@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from builders.map_tree import APP, ENVIRONMENT, write_context
 
+from gastromap.packaging.check_commands import check_manifest_commands
 from gastromap.packaging.check_engine import Engine, EngineMissingError, Finished, Mount
 from gastromap.packaging.check_findings import CheckPart, CheckReport, Finding, Source
 from gastromap.packaging.check_image import check_image
@@ -22,7 +23,7 @@ from gastromap.packaging.check_image_config import check_history, check_image_co
 from gastromap.packaging.check_image_files import ImageFile, check_image_files, read_export
 from gastromap.packaging.check_layout import Profile
 from gastromap.packaging.check_report import report_table
-from gastromap.packaging.check_runs import HARDENED, Runs, check_manifest_commands, check_runs
+from gastromap.packaging.check_runs import HARDENED, Runs, check_runs
 from gastromap.packaging.check_samples import Samples, make_samples, read_study, synthetic_study
 
 INSPECTED: dict[str, Any] = {
@@ -145,7 +146,7 @@ class TestTheFilesOfAnImage:
         assert unpacked == {"etc/holoscan/app.json", "opt/holoscan/app/key.txt"}
 
 
-class Container:
+class Container(Engine):
     """In place of an engine: a package that behaves, with one fault if asked for.
 
     It judges its input as an application would: by the number of CT images.
@@ -155,16 +156,8 @@ class Container:
         self.fault = fault
         self.lines: list[tuple[str, ...]] = []
 
-    def run(
-        self,
-        image: str,
-        arguments: Sequence[str] = (),
-        *,
-        options: Sequence[str] = (),
-        mounts: Sequence[Mount] = (),
-        variables: dict[str, str] | None = None,
-        timeout_s: float,
-    ) -> Finished:
+    def run(self, image: str, arguments: Sequence[str] = (), **how: Any) -> Finished:
+        options, mounts = how.get("options", ()), how.get("mounts", ())
         self.lines.append((*options, *arguments))
         given = {mount.target: mount for mount in mounts}
         if "-c" in arguments:
@@ -183,7 +176,7 @@ class Container:
         if len(images) < 10 and self.fault != "0 on failure":
             if self.fault == "left-overs":
                 (output.source / "partial.json").write_text("{}")
-            return self._end(1 if self.fault == "another status" else 3)
+            return self._end({"another status": 1, "no start": 125}.get(self.fault, 3))
         if len(images) < 10:
             return self._end(0)
         return self._finish(output.source)
@@ -206,10 +199,8 @@ class Container:
             shutil.copy(SAMPLE, output / "sr.dcm")
         return self._end(0, log)
 
-    def stopped(
-        self, image: str, *, options: Sequence[str], mounts: Sequence[Mount], after_s: float, grace_s: int
-    ) -> tuple[Finished, float]:
-        self.lines.append(tuple(options))
+    def stopped(self, image: str, **how: Any) -> tuple[Finished, float]:
+        self.lines.append(tuple(how["options"]))
         return (self._end(137), 10.0) if self.fault == "stop" else (self._end(143), 0.3)
 
     def _end(self, status: int | None, log: bytes = b"") -> Finished:
@@ -272,6 +263,7 @@ class TestTheRuns:
             ("another status", "empty input", "failure-status"),
             ("another status", "no CT", "failure-status"),
             ("0 on failure", "junk only", "failure-status"),
+            ("no start", "empty input", "failure-status"),
             ("left-overs", "too few slices", "failure-output"),
             ("stop", "docker stop", "stop"),
             ("imports", "imports", "imports"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.map_tree import APP, ENVIRONMENT, PKG, edit_json, write_context
+from builders.map_tree import APP, ENVIRONMENT, PKG, edit_json, places, write_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,18 +199,10 @@ class TestManifests:
     ) -> None:
         for manifest, check in ((APP, check_app_manifest), (PKG, check_pkg_manifest)):
             content = json.loads(json.dumps(manifest))
-            places = list(_places(content))
-            owner, key = places[path % len(places)]
+            found = places(content)
+            owner, key = found[path % len(found)]
             owner[key] = junk
             assert all(isinstance(finding, Finding) for finding in check(content))
-
-
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    found = []
-    for key, value in list(items):
-        found += [(node, key), *_places(value)]
-    return found
 
 
 class TestModels:
