@@ -80,10 +80,7 @@ class Engine:
             raise EngineMissingError(f"no {command} command (Debian: apt-get install docker.io)")
         self._command = path
         self._environment = {**os.environ, **(environment or {})}
-        try:
-            done = self._call("version", timeout_s=_SHORT_S)
-        except subprocess.TimeoutExpired as error:
-            raise EngineMissingError(f"{command} does not answer within {_SHORT_S:g} s") from error
+        done = self._ask("version")
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise EngineMissingError(f"no reachable container engine: {lines[-1][:_LONGEST] if lines else 'no answer'}")
@@ -99,6 +96,14 @@ class Engine:
             timeout=timeout_s,
         )
 
+    def _ask(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Call for something that an engine does at once."""
+        try:
+            return self._call(*arguments, timeout_s=_SHORT_S)
+        except subprocess.TimeoutExpired as error:
+            what = f"the engine does not answer to {arguments[0]} within {_SHORT_S:g} s"
+            raise EngineMissingError(what) from error
+
     def inspect(self, image: str) -> dict[str, Any]:
         """Give what the engine knows of an image.
 
@@ -107,7 +112,7 @@ class Engine:
         UsageError
             ``IMAGE_MISSING``; nothing is pulled.
         """
-        done = self._call("image", "inspect", "--", image, timeout_s=_SHORT_S)
+        done = self._ask("image", "inspect", "--", image)
         if done.returncode:
             raise UsageError(
                 "IMAGE_MISSING",
@@ -121,18 +126,19 @@ class Engine:
 
     def history(self, image: str) -> list[str]:
         """Give the commands that made the layers."""
-        done = self._call("history", "--no-trunc", "--format", "{{.CreatedBy}}", "--", image, timeout_s=_SHORT_S)
+        done = self._ask("history", "--no-trunc", "--format", "{{.CreatedBy}}", "--", image)
         return done.stdout.decode(errors="replace").splitlines()
 
     def export(self, image: str, target: Path) -> None:
         """Write the files of an image as one tar archive."""
         # The image may have no command; the container is never started.
-        made = self._call("create", "--network", "none", image, "export", timeout_s=_SHORT_S)
+        made = self._ask("create", "--network", "none", image, "export")
         if made.returncode:
             raise EngineMissingError("the engine made no container of the image")
         container = made.stdout.decode().strip().splitlines()[-1]
         try:
-            self._call("export", "-o", str(target), container)
+            if self._call("export", "-o", str(target), container).returncode:
+                raise EngineMissingError("the engine gave no files of the image")
         finally:
             self.remove(container)
 
@@ -179,13 +185,13 @@ class Engine:
         name = f"gastromap-check-{uuid.uuid4().hex[:12]}"
         line = self._line(name, image, (), options, mounts, {})
         try:
-            self._call("run", "-d", *line, timeout_s=_SHORT_S)
+            self._ask("run", "-d", *line)
             time.sleep(after_s)
             start = time.monotonic()
-            self._call("stop", "-t", str(grace_s), name, timeout_s=_SHORT_S)
+            self._ask("stop", "-t", str(grace_s), name)
             took = time.monotonic() - start
-            state = self._call("inspect", "--format", "{{.State.ExitCode}}", name, timeout_s=_SHORT_S)
-            log = self._call("logs", name, timeout_s=_SHORT_S)
+            state = self._ask("inspect", "--format", "{{.State.ExitCode}}", name)
+            log = self._ask("logs", name)
             text = state.stdout.decode().strip()
             status = int(text) if text.lstrip("-").isdigit() else None
             return Finished(status, log.stdout, log.stdout + log.stderr, after_s), took
@@ -194,4 +200,4 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Remove a container of ours, running or not."""
-        self._call("rm", "-f", "-v", container, timeout_s=_SHORT_S)
+        self._ask("rm", "-f", "-v", container)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,15 @@ def test_the_context_that_is_really_staged_conforms(
     said = capsys.readouterr().out
     assert code == 0, said
     assert "entrypoint    ok" in said
+
+
+@pytest.mark.slow
+def test_the_image_named_by_gastromap_image_conforms(capsys: pytest.CaptureFixture[str]) -> None:
+    image = os.environ.get("GASTROMAP_IMAGE")
+    if not image:
+        pytest.skip("image: GASTROMAP_IMAGE names none; .ci/run builds one and checks it with the command")
+    code = main(["check-map", image])
+    said = capsys.readouterr().out
+    if code == 77:
+        pytest.skip(said.splitlines()[-1])
+    assert code == 0, said
