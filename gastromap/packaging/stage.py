@@ -16,13 +16,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gastromap.errors import UsageError
-from gastromap.model_card import WEIGHTS_NAME
+from gastromap.model_card import CARD_NAME, WEIGHTS_NAME
 from gastromap.packaging.configuration import MapConfiguration, PackagingError, read_configuration
 from gastromap.packaging.manifests import Flavour, write_manifests
 from gastromap.packaging.tree import normalise, source_date_epoch, tree_digest
@@ -77,7 +78,7 @@ def stage(out: Path, *, flavour: Flavour, wheels: Path | None = None, repository
     UsageError
         ``CONTEXT_EXISTS`` if ``out`` holds something else; ``MAP_CONFIG``, ``VERSION_INVALID``, ``VERSION_DIFFERS``.
     PackagingError
-        ``NOT_A_CHECKOUT``, ``NO_MODELS``, ``DICOM_IN_CONTEXT``.
+        ``NOT_A_CHECKOUT``, ``NO_MODELS``, ``MODEL_NEEDS_MORE``, ``DICOM_IN_CONTEXT``.
     """
     if not (repository / "packaging" / "Dockerfile").is_file():
         raise PackagingError(
@@ -150,7 +151,20 @@ def _models(bundles: Path, target: Path) -> list[str]:
             for file in [source] if source.is_file() else _files(source):
                 if file.suffix in _BUNDLE_FILES:
                     _copy(file, target / file.relative_to(bundles))
+        _refuse_bias_correction(target / name / "models" / CARD_NAME)
     return names
+
+
+def _refuse_bias_correction(card: Path) -> None:
+    """The one option of a model that needs a package the image has not: better known now than at the first study."""
+    if card.is_file() and json.loads(card.read_text(encoding="utf-8")).get("preprocessing", {}).get("bias_correction"):
+        raise PackagingError(
+            "MODEL_NEEDS_MORE",
+            where="bundles",
+            expected="preprocessing without bias correction",
+            got="a model with it",
+            remedy="Add simpleitk to packaging/requirements.txt and take this check out, or publish without it.",
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:

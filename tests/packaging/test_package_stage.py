@@ -85,6 +85,12 @@ class TestModels:
         assert '"name": "with"' in (tmp_path / "out" / "map" / "pkg.json").read_text()
         assert '"name": "without"' not in (tmp_path / "out" / "map" / "pkg.json").read_text()
 
+    def test_one_that_needs_a_package_which_the_image_lacks_is_refused(self, checkout, tmp_path):
+        card = checkout / "bundles" / "with" / "models" / "model.json"
+        card.write_text('{"preprocessing": {"bias_correction": true}}')
+        with pytest.raises(PackagingError, match="MODEL_NEEDS_MORE"):
+            stage(tmp_path / "out", flavour="cpu", repository=checkout)
+
     def test_without_a_bundle_nothing_is_staged(self, checkout, tmp_path):
         shutil.rmtree(checkout / "bundles")
         with pytest.raises(PackagingError, match="NO_MODELS"):
