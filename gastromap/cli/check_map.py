@@ -52,7 +52,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         help="generic leaves GastroMAP's own rules out (default: by the application)",
     )
     parser.add_argument(
-        "--budget", type=float, default=1.6, metavar="GB", help="largest size of the image (default: %(default)s)"
+        "--budget", type=float, metavar="GB", help="largest size of the image (default: 1.6 for GastroMAP, else none)"
     )
     parser.add_argument(
         "--input",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["check_image"]
 
+_BUDGET_GB = 1.6
+
 
 def check_image(
     image: str,
     *,
     rules: Rules,
-    budget_gb: float,
+    budget_gb: float | None,
     study: Path | None,
     command: str = "docker",
     environment: Mapping[str, str] | None = None,
@@ -76,7 +79,7 @@ def _parts(
     found: dict[str, object],
     work: Path,
     rules: Rules,
-    budget_gb: float,
+    budget_gb: float | None,
     study: Path | None,
     timeout_s: float,
 ) -> tuple[Profile, tuple[CheckPart, ...]]:
@@ -90,6 +93,8 @@ def _parts(
     read = read_json(tree.app_manifest, tree.name(tree.app_manifest), Source.SPECIFICATION)
     app = {} if isinstance(read, Finding) else read
     parts = list(check_tree(tree, profile))
+    if budget_gb is None:
+        budget_gb = _BUDGET_GB if profile == "gastromap" else math.inf
     config = list(check_image_config(found, app, tree_pins(tree), budget_bytes=budget_gb * 1e9))
     config += check_history(engine.history(image))
     parts.append(CheckPart("image", tuple(config)))

@@ -25,7 +25,7 @@ def check_map(
     tree: Path | None = None,
     deploy: Sequence[Path] = (),
     rules: Rules = "auto",
-    budget_gb: float = 1.6,
+    budget_gb: float | None = None,
     study: Path | None = None,
     engine: str = "docker",
     environment: Mapping[str, str] | None = None,
@@ -43,8 +43,8 @@ def check_map(
     deploy : sequence of Path
         Express workflows, Argo templates, Mercure modules.
     rules : {"auto", "generic", "gastromap"}
-    budget_gb : float
-        Largest size of the image in 10⁹ bytes.
+    budget_gb : float, optional
+        Largest size of the image in 10⁹ bytes; by default 1.6 for GastroMAP, and none for others.
     study : Path, optional
         DICOM study for the runs; a synthetic one by default.
     engine : str

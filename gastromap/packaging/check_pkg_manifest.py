@@ -35,7 +35,7 @@ def check_pkg_manifest(pkg: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         if not isinstance(value, str) or not value.startswith("/"):
             yield _error("pkg-root", field=name, expected="an absolute path", found=shown(value))
-    if not is_semver(pkg.get("version")):
+    if "version" in pkg and not is_semver(pkg["version"]):
         yield _error("pkg-version", field="version", expected="a semantic version", found=shown(pkg.get("version")))
     if "apiVersion" in pkg and not is_semver(pkg["apiVersion"]):
         yield _error("pkg-api", field="apiVersion", expected="a semantic version", found=shown(pkg["apiVersion"]))

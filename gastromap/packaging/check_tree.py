@@ -20,6 +20,13 @@ from gastromap.packaging.check_versions import check_configuration, check_one_ve
 __all__ = ["check_tree", "tree_pins"]
 
 _SDK = "monai-deploy-app-sdk"
+#: What GastroMAP asks of itself and another author may have good reasons to do otherwise.
+_ADVICE = frozenset({
+    "config-application", "config-title", "config-version", "config-formats", "config-formats-equal",
+    "config-resources", "config-resources-equal", "docker-network", "mode", "stray",
+    "requirements-missing", "requirements-pin", "requirements-line", "requirements-twice", "requirements-newline",
+    "requirements-differ",
+})  # fmt: skip
 
 
 def check_tree(tree: MapTree, profile: Profile, *, run_entrypoint: bool = True) -> tuple[CheckPart, ...]:
@@ -63,9 +70,10 @@ def check_tree(tree: MapTree, profile: Profile, *, run_entrypoint: bool = True) 
         parts.append(CheckPart("Dockerfile", tuple(_dockerfile(tree, tree.dockerfile, app))))
     if tree.kind == "context" and tree.entrypoint is not None:
         parts.append(_entrypoint(tree, tree.entrypoint, run=run_entrypoint))
+    mild = _ADVICE if profile == "generic" else frozenset()
     if written_by_packager(app, pkg):
-        return tuple(CheckPart(p.name, relaxed(p.findings, PACKAGER_DEPARTURES), p.skipped) for p in parts)
-    return tuple(parts)
+        mild |= PACKAGER_DEPARTURES
+    return tuple(CheckPart(part.name, relaxed(part.findings, mild), part.skipped) for part in parts)
 
 
 def tree_pins(tree: MapTree) -> dict[str, str]:

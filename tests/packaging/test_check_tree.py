@@ -71,6 +71,25 @@ class TestARightContext:
         assert found_in(root) == []
 
 
+class TestAnotherApplication:
+    def test_is_advised_where_gastromap_is_held_to_its_own_rules(self, context: Path) -> None:
+        for name in ("pip", "app"):
+            path = context / name / "requirements.txt"
+            path.write_text(path.read_text() + "numpy>=2\n")
+        (context / "app.config").write_text("sections: {mine: 1}\n")
+        (context / "docs" / "LICENSE").chmod(0o664)
+        path = context / "Dockerfile"
+        path.write_text(path.read_text().replace("COPY app", "RUN apt-get update\nCOPY app"))
+        edit_json(context / "map" / "pkg.json", {"version": None})
+        wanted = {
+            "requirements-pin", "config-application", "config-formats", "config-resources", "docker-network", "mode",
+        }  # fmt: skip
+        for profile, level in (("gastromap", "error"), ("generic", "warning")):
+            found = found_in(context, profile)  # type: ignore[arg-type]
+            assert {finding.rule for finding in found} == wanted
+            assert {finding.level for finding in found} == {level}
+
+
 class TestAFolderThatIsNoPackage:
     def test_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="TREE_UNKNOWN"):
