@@ -3,88 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from builders.bundle import REPOSITORY
 
 from app.__main__ import main
 from app.service.store import JobStore, QueueFullError
-
-_ENDED = {"done", "refused", "failed", "cancelled"}
-
-
-class Server:
-    """The service as a process of its own, on a free port."""
-
-    def __init__(self, folder: Path, models: Path, *options: str) -> None:
-        self.inputs, self.outputs = folder / "in", folder / "out"
-        self.inputs.mkdir(exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._command = [
-            *(sys.executable, "-m", "app", "serve", "-i", str(self.inputs), "-o", str(self.outputs)),
-            *("-m", str(models), "--port", str(self.port), "--threads", "1", *options),
-        ]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
-        self.process: Any = None
-
-    def start(self, *, wait: bool = True) -> Server:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        # A group of its own, so that a kill can take the worker along as a crash of the machine would.
-        self.process = subprocess.Popen(
-            self._command, cwd=REPOSITORY, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
-        )
-        if wait:
-            self.until(lambda: self.client.get("/health/ready").status_code == 200, seconds=120)
-        return self
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(30)
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return int(self.process.wait(60))
-
-    def until(self, happened: Any, *, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                if happened():
-                    return
-            except httpx.TransportError:
-                pass
-            assert self.process.poll() is None, self.process.stderr.read()
-            assert time.monotonic() < end, "it did not happen in time"
-            time.sleep(0.1)
-
-    def submit(self, folder: str, *, key: str | None = None, **more: Any) -> dict[str, Any]:
-        headers = {} if key is None else {"Idempotency-Key": key}
-        answer = self.client.post("/studies", json={"folder": folder, **more}, headers=headers)
-        assert answer.status_code in (200, 202), answer.text
-        return answer.json()  # type: ignore[no-any-return]
-
-    def ended(self, job: dict[str, Any], *, seconds: float = 120) -> dict[str, Any]:
-        self.until(lambda: self.client.get(f"/studies/{job['id']}").json()["state"] in _ENDED, seconds=seconds)
-        return self.client.get(f"/studies/{job['id']}").json()  # type: ignore[no-any-return]
+from benchmarks.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, random_models: Path, study_folder: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("service"), random_models, "--queue", "5")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, random_models: Path, study_folder: Path
+) -> Iterator[ServiceProcess]:
+    server = ServiceProcess(tmp_path_factory.mktemp("service"), random_models, "--queue", "5", "--threads", "1")
     shutil.copytree(study_folder, server.inputs / "good")
     (server.inputs / "empty").mkdir()
     (server.inputs / "empty" / "note.txt").write_text("no DICOM")
@@ -96,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, random_models: Path, study_
 
 class TestStudies:
     def test_a_study_gets_the_result_of_the_application(
-        self, server: Server, random_models: Path, tmp_path: Path
+        self, server: ServiceProcess, random_models: Path, tmp_path: Path
     ) -> None:
         job = server.ended(server.submit("good"))
         assert (job["state"], job["exit_code"], job["attempts"]) == ("done", 0, 1)
@@ -112,7 +46,7 @@ class TestStudies:
         assert {"result.json", "report.html", "dicom/sr.dcm"} <= names
         assert server.client.get(f"/studies/{job['id']}/files/dicom/sr.dcm").content[128:132] == b"DICM"
 
-    def test_a_faulty_study_ends_in_the_line_of_the_refusal_and_no_folder(self, server: Server) -> None:
+    def test_a_faulty_study_ends_in_the_line_of_the_refusal_and_no_folder(self, server: ServiceProcess) -> None:
         job = server.ended(server.submit("empty"))
         assert (job["state"], job["code"], job["exit_code"]) == ("refused", "NO_DICOM", 3)
         assert job["message"].startswith("NO_DICOM input: expected")
@@ -120,12 +54,12 @@ class TestStudies:
         answer = server.client.get(f"/studies/{job['id']}/result")
         assert (answer.status_code, answer.json()["error"]) == (409, job["message"])
 
-    def test_the_same_key_is_the_same_study(self, server: Server) -> None:
+    def test_the_same_key_is_the_same_study(self, server: ServiceProcess) -> None:
         first, second = server.submit("empty", key="case 7"), server.submit("empty", key="case 7")
         assert first["id"] == second["id"]
         assert server.ended(first)["attempts"] == 1
 
-    def test_a_study_outside_the_input_root_cannot_be_named(self, server: Server) -> None:
+    def test_a_study_outside_the_input_root_cannot_be_named(self, server: ServiceProcess) -> None:
         for name in ("../out", "/etc", "good/../../out"):
             answer = server.client.post("/studies", json={"folder": name})
             assert (answer.status_code, answer.json()["error"].split()[0]) == (400, "REQUEST_INVALID")
@@ -133,12 +67,12 @@ class TestStudies:
         assert server.client.post("/studies", content=b"{").status_code == 400
         assert server.client.get("/studies/x/files/../../jobs.sqlite").status_code == 404
 
-    def test_no_name_of_a_folder_comes_back(self, server: Server) -> None:
+    def test_no_name_of_a_folder_comes_back(self, server: ServiceProcess) -> None:
         server.ended(server.submit("empty"))
         assert "empty" not in server.client.get("/studies").text
         assert "empty" not in server.client.get("/metrics").text
 
-    def test_metrics_count_what_has_ended(self, server: Server) -> None:
+    def test_metrics_count_what_has_ended(self, server: ServiceProcess) -> None:
         server.ended(server.submit("empty"))
         text = server.client.get("/metrics").text
         assert 'gastromap_studies_total{code="NO_DICOM",state="refused"}' in text
@@ -147,7 +81,7 @@ class TestStudies:
 
 
 class TestFaults:
-    def test_after_kill_9_every_study_ends_and_none_twice(self, server: Server) -> None:
+    def test_after_kill_9_every_study_ends_and_none_twice(self, server: ServiceProcess) -> None:
         jobs = [server.submit("good", key=f"kill {n}") for n in range(3)]
         server.until(lambda: server.client.get(f"/studies/{jobs[0]['id']}").json()["state"] == "running", seconds=60)
         server.kill()
@@ -160,7 +94,7 @@ class TestFaults:
             assert (server.outputs / end["id"] / "result.json").is_file()
             assert not list((server.outputs / end["id"]).glob(".staging*"))
 
-    def test_a_stop_lets_the_study_in_hand_end(self, server: Server) -> None:
+    def test_a_stop_lets_the_study_in_hand_end(self, server: ServiceProcess) -> None:
         job = server.submit("good")
         server.until(lambda: server.client.get(f"/studies/{job['id']}").json()["state"] != "queued", seconds=60)
         assert server.stop() == 0
@@ -205,7 +139,7 @@ class TestStore:
 
 
 def test_models_that_cannot_be_read_are_said_and_nothing_is_ready(tmp_path: Path) -> None:
-    server = Server(tmp_path, tmp_path / "nothing")
+    server = ServiceProcess(tmp_path, tmp_path / "nothing")
     try:
         server.start(wait=False)
         server.until(lambda: server.client.get("/health/ready").json()["fault"] != "", seconds=60)
@@ -218,7 +152,7 @@ def test_models_that_cannot_be_read_are_said_and_nothing_is_ready(tmp_path: Path
 
 def test_a_token_is_asked_for_everything_but_health(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
-    server = Server(tmp_path, tmp_path / "nothing", "--token-file", str(tmp_path / "token"))
+    server = ServiceProcess(tmp_path, tmp_path / "nothing", "--token-file", str(tmp_path / "token"))
     try:
         server.start(wait=False)
         server.until(lambda: server.client.get("/health/live").status_code == 200, seconds=60)

@@ -1,0 +1,192 @@
+"""``python -m benchmarks.service``: a hundred studies through the service, some faulty, two clients, one kill -9.
+
+Synthetic studies with a tumour SEG, and broken ones (no DICOM, a gap, another patient among the slices, no tumour
+marked). Two clients submit at the same time, each with keys of its own; half-way the service and its worker are killed
+and started again, and the clients submit what they got no answer for. Then: every key has one study, every study has
+ended in a result or a named refusal, nothing was done twice, and the memory of the worker is that of its first studies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pydicom
+
+from benchmarks.inputs import REPOSITORY
+from benchmarks.service_process import ENDED, ServiceProcess
+from benchmarks.table import render
+
+__all__ = ["main", "make_inputs"]
+
+#: Codes that each broken study must end with.
+BROKEN = {
+    "no_dicom": "NO_DICOM",
+    "gap": "GAP",
+    "two_patients": "PATIENT_MISMATCH",
+    "no_mark": ("NO_KEY_SLICE", "NO_TUMOUR"),
+}
+_CLIENTS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, print the table; return 1 where something was lost, done twice or grew."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--studies", type=int, default=100)
+    parser.add_argument("--good", type=int, default=6, help="different good studies (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "bundles", metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="gastromap-service-") as scratch:
+        service = ServiceProcess(Path(scratch), given.model, "--queue", str(given.studies))
+        names = make_inputs(service.inputs, good=given.good)
+        report = endure(service, names, studies=given.studies)
+    print(render("The service", ["figure", "value"], [[name, str(value)] for name, value in report.items()]))
+    if given.json is not None:
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 1 if report["faults"] else 0
+
+
+def make_inputs(folder: Path, *, good: int) -> list[str]:
+    """Write good and broken studies below a folder; returns their names, three good ones to a broken one."""
+    from gastromap.synthetic.cohort import CohortPlan, write_cohort
+
+    plan = CohortPlan(seed=66, format="dicom", centres=(1,), matrix=256, thickness_mm=5.0, with_seg=True)
+    write_cohort(plan, folder / "cohort", patients=good)
+    studies = sorted((folder / "cohort" / "studies").iterdir())
+    (folder / "no_dicom").mkdir()
+    (folder / "no_dicom" / "note.txt").write_text("no DICOM", encoding="ascii")
+    for name in ("gap", "two_patients", "no_mark"):
+        shutil.copytree(studies[0], folder / name)
+    portal = sorted((folder / "gap" / "S003").iterdir(), key=_height)
+    portal[len(portal) // 2].unlink()
+    stranger = pydicom.dcmread(next((folder / "two_patients" / "S003").iterdir()))
+    stranger.PatientID = "SOMEBODY-ELSE"
+    stranger.save_as(folder / "two_patients" / "S003" / "stranger.dcm")
+    shutil.rmtree(folder / "no_mark" / "S900")
+    whole = [str(study.relative_to(folder)) for study in studies]
+    names = []
+    for number, broken in enumerate(BROKEN):
+        names += [whole[(3 * number + k) % len(whole)] for k in range(3)] + [broken]
+    return names
+
+
+def _height(path: Path) -> float:
+    return float(pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient[2])
+
+
+def endure(service: ServiceProcess, names: Sequence[str], *, studies: int) -> dict[str, Any]:
+    """Submit, kill, start again, wait for all; see the module."""
+    wanted = {f"study {n}": names[n % len(names)] for n in range(studies)}
+    jobs: dict[str, str] = {}
+    memory: list[float] = []
+    service.start()
+    begin = time.perf_counter()
+    clients = [
+        threading.Thread(target=_client, args=(service, dict(list(wanted.items())[k::_CLIENTS]), jobs))
+        for k in range(_CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    killed = False
+    while True:
+        try:
+            shown = service.client.get("/studies", params={"limit": str(2 * studies)}).json()["studies"]
+            memory.append(_resident(service))
+        except httpx.TransportError:
+            time.sleep(0.2)
+            continue
+        ended = [job for job in shown if job["state"] in ENDED]
+        if not killed and len(ended) >= studies // 2:
+            service.kill()
+            killed = True
+            memory.clear()
+            service.start()
+            continue
+        if len(ended) >= studies and not any(client.is_alive() for client in clients):
+            break
+        time.sleep(0.5)
+    seconds = time.perf_counter() - begin
+    faults = _faults(service, wanted, jobs, shown)
+    growth = _growth(memory)
+    if growth > 0.1:
+        faults.append(f"memory grew by {growth:.0%}")
+    times = [job["seconds"].get("total", 0.0) for job in shown if job["state"] == "done"]
+    status = service.stop()
+    return {
+        "studies": studies,
+        "states": dict(Counter(job["state"] for job in shown)),
+        "codes": dict(Counter(job["code"] for job in shown if job["code"])),
+        "seconds_all": round(seconds, 1),
+        "seconds_a_study_median": round(statistics.median(times), 2) if times else None,
+        "memory_growth_after_20": round(growth, 3),
+        "exit_status": status,
+        "faults": faults,
+    }
+
+
+def _client(service: ServiceProcess, wanted: dict[str, str], jobs: dict[str, str]) -> None:
+    """Submit each study until it is accepted: what got no answer is sent again with its key."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as client:
+        for key, name in wanted.items():
+            while key not in jobs:
+                try:
+                    answer = client.post("/studies", json={"folder": name}, headers={"Idempotency-Key": key})
+                except httpx.TransportError:
+                    time.sleep(0.2)
+                    continue
+                if answer.status_code in (200, 202):
+                    jobs[key] = answer.json()["id"]
+                else:
+                    time.sleep(0.2)
+            time.sleep(0.05)
+
+
+def _faults(
+    service: ServiceProcess, wanted: dict[str, str], jobs: dict[str, str], shown: Sequence[dict[str, Any]]
+) -> list[str]:
+    found = []
+    by_id = {job["id"]: job for job in shown}
+    if len(by_id) != len(wanted) or set(jobs.values()) != set(by_id):
+        found.append(f"{len(by_id)} studies for {len(wanted)} keys")
+    for key, name in wanted.items():
+        job = by_id.get(jobs.get(key, ""), {"state": "lost", "code": "", "id": ""})
+        folder = service.outputs / job["id"]
+        expected = BROKEN.get(name)
+        if expected is None:
+            good = job["state"] == "done" and (folder / "result.json").is_file()
+        else:
+            good = job["code"] in expected and (job["state"] == "done") == folder.exists()
+        if not good:
+            found.append(f"{name}: {job['state']} {job['code']}")
+    return found
+
+
+def _resident(service: ServiceProcess) -> float:
+    for line in service.client.get("/metrics").text.splitlines():
+        if line.startswith("gastromap_worker_resident_bytes "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def _growth(memory: Sequence[float]) -> float:
+    """Last against the largest of the first twenty different readings since the start of the worker."""
+    readings = [value for value, before in zip(memory, [0.0, *memory], strict=False) if value and value != before]
+    if len(readings) < 21:
+        return 0.0
+    return max(readings[20:]) / max(readings[:20]) - 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
