@@ -158,3 +158,6 @@ def _private(work: Path) -> Iterator[Engine]:
     finally:
         process.terminate()
         process.wait()
+        # Gigabytes that nobody else could reach; the log stays.
+        for name in ("data", "exec"):
+            shutil.rmtree(folder / name, ignore_errors=True)
