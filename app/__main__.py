@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.options import Options, parse_options
-from gastromap.errors import ExitCode, GastromapError, UsageError
+from gastromap.errors import ExitCode, GastromapError
 from gastromap.results import Comparison, StudyResult
 
 __all__ = ["main", "quiet"]
@@ -85,16 +85,7 @@ def _run(options: Options, start: float) -> None:
             from app.application import GastroMapApplication
             from gastromap.staging import TStager, best_device
         with watch.stage("model"):
-            try:
-                device = best_device(options.device)
-            except ValueError as error:
-                raise UsageError(
-                    "DEVICE_UNKNOWN",
-                    where="command line",
-                    expected="auto, cpu, cuda or cuda:N",
-                    got="another name",
-                    remedy="Correct --device.",
-                ) from error
+            device = best_device(options.device)
             stager = TStager(bundle, device=device)
         done: list[tuple[StudyResult, tuple[Path, ...]]] = []
         application = GastroMapApplication(

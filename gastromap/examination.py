@@ -6,6 +6,7 @@ to be compared and the size is not known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from gastromap.dicom_input.folder import DicomFolder
 from gastromap.dicom_input.labels import quiet_pydicom
 from gastromap.dicom_input.seg_mask import marked_tumour
 from gastromap.dicom_input.segments import OutlineError
+from gastromap.dicom_input.time_points import key_slice_requests
 from gastromap.key_slice import automatic_key_slice, marked_key_slice, no_key_slice
 from gastromap.results import Examination, KeySlice, Tumour
 from gastromap.volume import CtVolume
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from gastromap.segmentation.finder import TumourFinding
     from gastromap.segmentation.lazy import LazyTumourFinder
 
-__all__ = ["examine"]
+__all__ = ["examine", "examine_all"]
 
 _NOBODY_LOOKED = "nobody has marked a tumour, and no segmentation model is installed"
 
@@ -90,6 +92,42 @@ def examine(
             volume, key_slice, None, "the model found a tumour, but not on the key slice", warnings=tuple(warnings)
         )
     return Examination(volume, key_slice, _found(finding, finder), warnings=tuple(warnings))
+
+
+def examine_all(
+    folder: DicomFolder,
+    volumes: Sequence[CtVolume],
+    *,
+    requested: Sequence[str] = (),
+    finder: LazyTumourFinder | None = None,
+) -> tuple[Examination, ...]:
+    """Examine the volume of one study, or those before and after treatment.
+
+    Parameters
+    ----------
+    folder, finder
+        As of :func:`examine`.
+    volumes : sequence of CtVolume
+        The baseline first; it must have a key slice, and of two both are measured.
+    requested : sequence of str
+        Key slices, as of :func:`gastromap.dicom_input.key_slice_requests`.
+
+    Raises
+    ------
+    UsageError, Refusal
+        As of both.
+    """
+    return tuple(
+        examine(
+            folder,
+            volume,
+            requested=name,
+            finder=finder,
+            measure=len(volumes) > 1,
+            required=volume is volumes[0],
+        )
+        for volume, name in zip(volumes, key_slice_requests(volumes, requested), strict=True)
+    )
 
 
 def _marked(

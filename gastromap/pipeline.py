@@ -12,16 +12,9 @@ import torch
 
 from gastromap.bundle import Bundle
 from gastromap.comparison import LazyPredictor, predict_outlook, study_result
-from gastromap.dicom_input import (
-    GateSettings,
-    NamedStudies,
-    build_volume,
-    key_slice_requests,
-    load_folder,
-    select_time_points,
-)
+from gastromap.dicom_input import GateSettings, NamedStudies, build_volume, load_folder, select_time_points
 from gastromap.dicom_input.studies import Role
-from gastromap.examination import examine
+from gastromap.examination import examine_all
 from gastromap.nomogram import read_clinical, with_measured_size
 from gastromap.output import OutputFolder, write_study
 from gastromap.results import ClinicalVariables, StudyResult
@@ -111,18 +104,7 @@ class StudyPipeline:
         with watch.stage("volume"):
             volumes = tuple(build_volume(series, settings=request.settings) for series in selected)
         with watch.stage("key slice"):
-            wanted = key_slice_requests(volumes, request.key_slices)
-            examinations = tuple(
-                examine(
-                    folder,
-                    volume,
-                    requested=name,
-                    finder=self._finder,
-                    measure=len(volumes) > 1,
-                    required=volume is volumes[0],
-                )
-                for volume, name in zip(volumes, wanted, strict=True)
-            )
+            examinations = examine_all(folder, volumes, requested=request.key_slices, finder=self._finder)
         with watch.stage("preprocess"):
             cases = [stager.prepare(e.volume, e.key_slice) for e in examinations if e.key_slice is not None]
         with watch.stage("infer"):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gastromap import nomogram
 from gastromap.bundle import Bundle
+from gastromap.errors import UsageError
 from gastromap.explain import LAYER, METHOD, explanation
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreparedSlice, SlicePreprocessing
@@ -67,16 +68,21 @@ def best_device(name: str = "auto") -> torch.device:
 
     Raises
     ------
-    ValueError
-        For a name torch does not know.
+    UsageError
+        ``DEVICE_UNKNOWN`` for a name torch does not know.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.device(name)
     except RuntimeError as error:
-        msg = "expected device auto, cpu or cuda[:n]"
-        raise ValueError(msg) from error
+        raise UsageError(
+            "DEVICE_UNKNOWN",
+            where="command line",
+            expected="auto, cpu, cuda or cuda:N",
+            got="another name",
+            remedy="Correct --device.",
+        ) from error
 
 
 class TStager:

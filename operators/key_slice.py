@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
-from gastromap.dicom_input import key_slice_requests
-from gastromap.examination import examine
+from gastromap.examination import examine_all
 from gastromap.run_record import Stopwatch
 
 if TYPE_CHECKING:
@@ -43,16 +42,5 @@ class KeySliceOperator(Operator):
         """Take the slice named with the call or by a SEG, RTSTRUCT or key object, else that of the model."""
         folder, volumes = op_input.receive("scans")
         with self._watch.stage("key slice"):
-            requests = key_slice_requests(volumes, self._requested)
-            examinations = tuple(
-                examine(
-                    folder,
-                    volume,
-                    requested=request,
-                    finder=self._finder,
-                    measure=len(volumes) > 1,
-                    required=volume is volumes[0],
-                )
-                for volume, request in zip(volumes, requests, strict=True)
-            )
+            examinations = examine_all(folder, volumes, requested=self._requested, finder=self._finder)
         op_output.emit(examinations, "examinations")

@@ -11,6 +11,7 @@ import torch
 from builders.bundle import make_bundle
 from builders.study_result import make_volume
 
+from gastromap.errors import UsageError
 from gastromap.results import ClinicalVariables, KeySlice, NomogramOmitted, NomogramResult
 from gastromap.staging import TStager, best_device
 from gastromap.volume import CtVolume
@@ -121,7 +122,7 @@ class TestDevice:
         assert best_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
     def test_an_unknown_device_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="device"):
+        with pytest.raises(UsageError, match="DEVICE_UNKNOWN"):
             best_device("abacus")
 
 

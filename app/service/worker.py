@@ -167,23 +167,12 @@ def _work(pipe: Connection, models: str, device: str, threads: int) -> None:
 def _pipeline(models: str, device: str, threads: int) -> Any:
     import torch
 
-    from gastromap.errors import UsageError
     from gastromap.pipeline import StudyPipeline
     from gastromap.staging import best_device
 
     if threads:
         torch.set_num_threads(threads)
-    try:
-        chosen = best_device(device)
-    except ValueError as error:
-        raise UsageError(
-            "DEVICE_UNKNOWN",
-            where="command line",
-            expected="auto, cpu, cuda or cuda:N",
-            got="another name",
-            remedy="Correct --device.",
-        ) from error
-    return StudyPipeline(Path(models), device=chosen)
+    return StudyPipeline(Path(models), device=best_device(device))
 
 
 def _answer(pipeline: Any, request: Mapping[str, Any], output: str) -> Answer:
