@@ -58,14 +58,10 @@ class Bundle:
         """Model identity for results."""
         depth = self.card.network.get("depth", 152)
         family = "GTRNet" if self.card.network.get("crop_fusion", True) else "ResNet"
-        return ModelIdentity(
-            name=str(self.metadata["name"]),
-            version=str(self.metadata["version"]),
+        return self.card.identity(
+            self.metadata,
             network=f"{family}-{depth}",
-            weights_sha256=self.card.weights_sha256,
             preprocessing=str(self.card.preprocessing.get("name", "")),
-            trained_on=self.card.trained_on,
-            notice=self.card.notice,
         )
 
     def judge(self, logits: NDArray[np.floating], key_features: NDArray[np.floating]) -> Judgement:

@@ -20,6 +20,7 @@ from gastromap.nomogram.json_file import dump_object, load_model_object
 if TYPE_CHECKING:
     from gastromap.preprocessing import PreprocessingProfile
     from gastromap.preprocessing.volume import VolumeProfile
+    from gastromap.results import ModelIdentity
 
 __all__ = [
     "CARD_NAME",
@@ -89,6 +90,20 @@ class ModelCard:
         folder.mkdir(parents=True, exist_ok=True)
         content = json.loads(json.dumps(asdict(self)))
         dump_object(folder / name, file_format=_FORMAT, content=content)
+
+    def identity(self, metadata: Mapping[str, Any], *, network: str, preprocessing: str) -> ModelIdentity:
+        """What results say of the model; name and version are those of the bundle's metadata."""
+        from gastromap.results import ModelIdentity
+
+        return ModelIdentity(
+            name=str(metadata["name"]),
+            version=str(metadata["version"]),
+            network=network,
+            weights_sha256=self.weights_sha256,
+            preprocessing=preprocessing,
+            trained_on=self.trained_on,
+            notice=self.notice,
+        )
 
     def profile(self) -> PreprocessingProfile:
         """Preprocessing that the weights were trained with."""

@@ -37,14 +37,10 @@ class LongitudinalBundle:
     @property
     def identity(self) -> ModelIdentity:
         """Model identity for results."""
-        return ModelIdentity(
-            name=str(self.metadata["name"]),
-            version=str(self.metadata["version"]),
+        return self.card.identity(
+            self.metadata,
             network=f"LongitudinalNet-{self.constants.preset}",
-            weights_sha256=self.card.weights_sha256,
             preprocessing=str(self.card.volume_profile()),
-            trained_on=self.card.trained_on,
-            notice=self.card.notice,
         )
 
     def load_network(self) -> LongitudinalNet:

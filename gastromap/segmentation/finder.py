@@ -124,15 +124,11 @@ class TumourFinder:
         """
         metadata, _ = read_metadata(folder)
         finder = cls.load(folder / "models", device=device)
-        card = ModelCard.read(folder / "models")
-        finder.identity = ModelIdentity(
-            name=str(metadata["name"]),
-            version=str(metadata["version"]),
-            network=f"{ModelCard.read(folder / 'models', COARSE_CARD).network['type']} and {card.network['type']}",
-            weights_sha256=card.weights_sha256,
-            preprocessing=str(card.volume_profile()),
-            trained_on=card.trained_on,
-            notice=card.notice,
+        fine, coarse = ModelCard.read(folder / "models"), ModelCard.read(folder / "models", COARSE_CARD)
+        finder.identity = fine.identity(
+            metadata,
+            network=f"{coarse.network['type']} and {fine.network['type']}",
+            preprocessing=str(fine.volume_profile()),
         )
         return finder
 
