@@ -42,7 +42,8 @@ _Point = tuple[float, float, float]
 _NO_MODEL = "No longitudinal model is installed."
 _NO_PLACE = {
     "baseline": "The tumour of the baseline was not outlined, so the crop of the longitudinal model has no place.",
-    "followup": "No tumour was found after treatment, and neither was the stomach that would give the crop its place.",
+    "cleared": "No tumour was found after treatment, and neither was the stomach that would give the crop its place.",
+    "followup": "The tumour after treatment was not outlined ({}), so the crop of the longitudinal model has no place.",
 }
 
 
@@ -117,13 +118,14 @@ def predict_outlook(
         return Outlook(None, _NO_MODEL)
     if baseline.tumour is None:
         return Outlook(None, _NO_PLACE["baseline"])
-    by_stomach = followup.tumour is None
     if followup.tumour is not None:
         centre: _Point | None = followup.tumour.centre_lps
-    else:
+    elif followup.cleared:
         centre = None if finder is None else _by_stomach(baseline, followup.volume, finder)
-    if centre is None:
-        return Outlook(None, _NO_PLACE["followup"])
+        if centre is None:
+            return Outlook(None, _NO_PLACE["cleared"])
+    else:
+        return Outlook(None, _NO_PLACE["followup"].format(followup.no_tumour))
 
     from gastromap.preprocessing.pair import CtScan
 
@@ -138,7 +140,7 @@ def predict_outlook(
         for examination, place in ((baseline, baseline.tumour.centre_lps), (followup, centre))
     ]
     result = predictor.loaded(scans[0], scans[1], explain=True)
-    return Outlook(result, crop_by_stomach=by_stomach, followup_centre_lps=centre)
+    return Outlook(result, crop_by_stomach=followup.cleared, followup_centre_lps=centre)
 
 
 def _by_stomach(baseline: Examination, followup: CtVolume, finder: LazyTumourFinder) -> _Point | None:
@@ -219,7 +221,7 @@ def _changes(baseline: Examination, followup: Examination) -> tuple[SizeChange, 
     if baseline.tumour is None:
         return ()
     before, after = baseline.tumour.measures, followup.tumour.measures if followup.tumour else None
-    if after is None and (followup.key_slice is not None or not followup.searched):
+    if after is None and not followup.cleared:
         return ()
     return (
         SizeChange("volume_ml", before.volume_ml, 0.0 if after is None else after.volume_ml),

@@ -200,6 +200,11 @@ class Examination:
     searched: bool = True  #: False where no tumour is known because nobody has marked one and no model has looked
     warnings: tuple[str, ...] = ()  #: codes
 
+    @property
+    def cleared(self) -> bool:
+        """Whether somebody or the model has looked for a tumour and there was none: not the same as a size unknown."""
+        return self.tumour is None and self.key_slice is None and self.searched
+
 
 @dataclass(frozen=True)
 class SizeChange:

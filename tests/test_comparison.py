@@ -129,6 +129,22 @@ class TestOutlook:
             found.omitted
         )
 
+    @pytest.mark.parametrize("why", ["nobody looked", "off the key slice"])
+    def test_of_a_follow_up_whose_tumour_has_no_known_place_is_omitted_and_no_one_calls_it_gone(
+        self, volumes, predictor: LazyPredictor, why: str
+    ) -> None:
+        first, second = examination(volumes[0], radius_mm=20), examination(volumes[1], radius_mm=10)
+        if why == "nobody looked":
+            second = replace(second, key_slice=None, tumour=None, searched=False, no_tumour="nobody looked")
+        else:
+            second = replace(second, tumour=None, no_tumour="the model found one elsewhere")
+        finder: Any = SimpleNamespace(loaded=SimpleNamespace(stomach_box=lambda *_: ((0, 0, 0), (80, 40, 60))))
+        found = predict_outlook(first, second, predictor=predictor, finder=finder)
+        assert found.result is None
+        assert not found.crop_by_stomach
+        assert second.no_tumour in found.omitted
+        assert "No tumour was found" not in found.omitted
+
     def test_without_weights_there_is_no_model(self, tmp_path: Path) -> None:
         (tmp_path / "gastric_longitudinal_survival" / "models").mkdir(parents=True)
         assert LazyPredictor.find(tmp_path, device=torch.device("cpu")) is None

@@ -77,7 +77,6 @@ def _without_stage(
     """Say that there is no stage, and whether a tumour was looked for and not found."""
     from highdicom import sr
 
-    searched = comparison.followup.searched
     maker = GroupMaker(
         context,
         sr.AlgorithmIdentification(
@@ -94,7 +93,7 @@ def _without_stage(
         "ycT stage",
         C.NEOPLASM_PRIMARY,
         comment=f"{RESEARCH_USE.capitalize()}. No ycT stage. {extra}{codes}",
-        qualitative_evaluations=[maker.evaluation(C.TUMOUR_FOUND, C.NO if searched else C.UNKNOWN)],
+        qualitative_evaluations=[maker.evaluation(C.TUMOUR_FOUND, C.NO if comparison.followup.cleared else C.UNKNOWN)],
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.preprocessing.volume import PatientGrid, sample_ct, sample_mask
@@ -43,11 +44,17 @@ class PrepareCtVolumed(MapTransform):
         Cut the volume to the mask (any value) and so much around it; ``None`` keeps all of it.
     multiple : int
         Sides of the grid are multiples of this number.
+    attended_key : str, optional
+        Written where given: what lies near the organ, which is all that the tumour finder looks at.
+    organ : sequence of int, optional
+        Values of the mask that make the organ, tumour included; ``None`` attends to everything.
+    reach_mm : float
+        Half the side of the box around each voxel of the organ that counts as near.
 
     Notes
     -----
     Output: image (1, D, H, W) uint8, 0 to 255 for the soft-tissue window (multiply by :data:`FROM_BYTES`); label
-    (regions, D, H, W) uint8, 0 or 1.
+    (regions, D, H, W) and attended (1, D, H, W) uint8, 0 or 1.
     """
 
     def __init__(
@@ -59,6 +66,9 @@ class PrepareCtVolumed(MapTransform):
         regions: Sequence[Sequence[int]] = ((1,),),
         margin_mm: float | None = None,
         multiple: int = 1,
+        attended_key: str | None = None,
+        organ: Sequence[int] | None = None,
+        reach_mm: float = 8.0,
     ) -> None:
         super().__init__([image_key], allow_missing_keys=False)
         self._label_key = label_key
@@ -66,6 +76,9 @@ class PrepareCtVolumed(MapTransform):
         self._regions = [[int(value) for value in region] for region in regions]
         self._margin = margin_mm
         self._multiple = multiple
+        self._attended_key = attended_key
+        self._organ = None if organ is None else [int(value) for value in organ]
+        self._reach = reach_mm
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Prepare the image and its mask."""
@@ -84,7 +97,20 @@ class PrepareCtVolumed(MapTransform):
             regions = [sample_mask(np.isin(mask, region), affine, grid) >= 0.5 for region in self._regions]
             label = torch.from_numpy(np.stack(regions).astype(np.uint8))
             result[self._label_key] = MetaTensor(label, affine=target, meta=meta)
+            if self._attended_key is not None:
+                attended = torch.from_numpy(self._attended(mask, affine, grid))
+                result[self._attended_key] = MetaTensor(attended[None], affine=target, meta=meta)
         return result
+
+    def _attended(
+        self, mask: NDArray[np.float32], affine: NDArray[np.float64], grid: PatientGrid
+    ) -> NDArray[np.uint8]:
+        if self._organ is None:
+            return np.ones(grid.shape, np.uint8)
+        organ = (sample_mask(np.isin(mask, self._organ), affine, grid) >= 0.5).astype(np.uint8)
+        sides = [2 * round(self._reach / step) + 1 for step in grid.spacing_mm]
+        near: NDArray[np.uint8] = ndimage.maximum_filter(organ, size=sides)
+        return near
 
     def _grid(
         self, hu: NDArray[np.float32], affine: NDArray[np.float64], mask: NDArray[np.float32] | None

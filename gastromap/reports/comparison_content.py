@@ -91,7 +91,7 @@ def finding_after(followup: Examination) -> str:
     # The finder's own words for it would only say the same again.
     said = nothing.lower().startswith(followup.no_tumour)
     why = "" if said else f" ({followup.no_tumour})"
-    if followup.key_slice is None and followup.searched:
+    if followup.cleared:
         return f"{nothing}{why}. That does not prove that none is left."
     return f"Size of the tumour after treatment not known{why}."
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import torch
 from monai.losses import DiceLoss
+from monai.transforms import MapTransform
 from torch import Tensor, nn
 
-__all__ = ["DiceBceLoss"]
+__all__ = ["DiceBceLoss", "SplitAttendedd"]
 
 
 class DiceBceLoss(nn.Module):
@@ -19,19 +23,52 @@ class DiceBceLoss(nn.Module):
 
     Notes
     -----
-    ``forward(logits, label)``: both (batch, channels, D, H, W), label 0 or 1. Dice is taken over the batch, so that a
-    crop without tumour does not count as much as one with it.
+    ``forward(logits, label)``: both (batch, channels, D, H, W), label 0 or 1. A label with one channel more than the
+    logits says in the last one where the loss counts.
+
+    Dice is taken crop by crop, over those that hold something: summed over the batch, as it was at first, a tumour of
+    T4 left nothing to learn to the crop of T1 beside it. What is marked in empty crops costs cross-entropy.
     """
 
     def __init__(self, weight: float = 0.5) -> None:
         super().__init__()
         self.weight = weight
-        self.dice = DiceLoss(sigmoid=True, batch=True)
+        self.dice = DiceLoss(reduction="none")
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Loss, a scalar."""
-        target = label.to(torch.float32)
+        channels = logits.shape[1]
+        target = label[:, :channels].to(torch.float32)
+        counts = label[:, channels:].to(torch.float32) if label.shape[1] > channels else torch.ones_like(target[:, :1])
         logits = logits.to(torch.float32)
-        entropy = nn.functional.binary_cross_entropy_with_logits(logits, target)
-        out: Tensor = self.weight * self.dice(logits, target) + (1 - self.weight) * entropy
+        target = target * counts
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * counts
+        entropy = entropy.sum() / (counts.sum() * channels).clamp(min=1)
+        filled = (target.flatten(2).sum(2) > 0).to(torch.float32)
+        dice = self.dice(torch.sigmoid(logits) * counts, target).flatten(2).mean(2)
+        dice = (dice * filled).sum() / filled.sum().clamp(min=1)
+        out: Tensor = self.weight * dice + (1 - self.weight) * entropy
         return out
+
+
+class SplitAttendedd(MapTransform):
+    """Take what is not attended to off a prediction, and the channel that says so off the label.
+
+    Parameters
+    ----------
+    pred_key, label_key : str
+        (channels, D, H, W); a label without the further channel of :class:`DiceBceLoss` leaves both as they are.
+    """
+
+    def __init__(self, pred_key: str = "pred", label_key: str = "label") -> None:
+        super().__init__([pred_key, label_key])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The same with the channel taken off."""
+        result = dict(data)
+        pred, label = self.keys
+        channels = result[pred].shape[0]
+        if result[label].shape[0] > channels:
+            counts = result[label][channels:]
+            result[pred], result[label] = result[pred] * counts, result[label][:channels] * counts
+        return result

@@ -14,7 +14,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, SpatialRe
 
 from gastromap.errors import UsageError
 from gastromap.preprocessing.volume_transforms import FROM_BYTES, PrepareCtVolumed
-from gastromap.training.segmentation_loss import DiceBceLoss
+from gastromap.training.segmentation_loss import DiceBceLoss, SplitAttendedd
 from gastromap.training.volume_datalist import read_volume_datalist
 
 
@@ -97,12 +97,60 @@ def test_a_datalist_without_any_mask_is_refused(tmp_path: Path) -> None:
         read_volume_datalist(_write(tmp_path, [{"image": "a", "label": 2, "patient_id": "1"}]))
 
 
-def test_the_loss_is_half_cross_entropy_and_half_dice() -> None:
+def _half_and_half(logits: torch.Tensor, label: torch.Tensor) -> float:
+    """The formula on one crop of one channel, voxel lists in double precision."""
+    p, y = torch.sigmoid(logits.double()).flatten(), label.double().flatten()
+    entropy = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+    dice = 1 - (2 * (p * y).sum() + 1e-5) / (p.sum() + y.sum() + 1e-5)
+    return (0.5 * entropy + 0.5 * dice).item()
+
+
+def test_the_loss_is_half_cross_entropy_and_half_dice_of_each_crop() -> None:
     torch.manual_seed(0)
-    logits, label = torch.randn(2, 2, 4, 4, 4), (torch.rand(2, 2, 4, 4, 4) > 0.7).float()
-    p = torch.sigmoid(logits)
-    entropy = -(label * p.log() + (1 - label) * (1 - p).log()).mean()
-    axes = (0, 2, 3, 4)
-    overlap = (p * label).sum(axes)
-    dice = 1 - (2 * overlap + 1e-5) / (p.sum(axes) + label.sum(axes) + 1e-5)
-    assert DiceBceLoss()(logits, label).item() == pytest.approx((0.5 * entropy + 0.5 * dice.mean()).item(), abs=1e-5)
+    logits, label = torch.randn(3, 2, 4, 4, 4), (torch.rand(3, 2, 4, 4, 4) > 0.7).float()
+    expected = [_half_and_half(a, b) for x, y in zip(logits, label, strict=True) for a, b in zip(x, y, strict=True)]
+    assert DiceBceLoss()(logits, label).item() == pytest.approx(sum(expected) / 6, abs=1e-5)
+
+
+def test_a_crop_without_tumour_costs_cross_entropy_only() -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(1, 1, 4, 4, 4)
+    entropy = torch.nn.functional.softplus(logits).mean()
+    assert DiceBceLoss()(logits, torch.zeros_like(logits)).item() == pytest.approx(0.5 * entropy.item(), abs=1e-6)
+
+
+def test_a_small_tumour_counts_as_much_as_the_large_one_beside_it() -> None:
+    label = torch.zeros(2, 1, 8, 8, 8)
+    label[0, 0, :6] = 1
+    label[1, 0, 0, 0, 0] = 1
+    logits = torch.zeros_like(label).requires_grad_()
+    DiceBceLoss(weight=1.0)(logits, label).backward()
+    assert logits.grad is not None
+    inside = logits.grad[label > 0]
+    # Of 384 voxels and of one; summed over the batch the gradients of both voxels would be the same.
+    assert inside[-1] / inside[0] > 1.2
+
+
+def test_the_loss_and_the_metric_do_not_see_what_is_not_attended_to() -> None:
+    torch.manual_seed(2)
+    logits, label = torch.randn(1, 1, 4, 4, 4), (torch.rand(1, 1, 4, 4, 4) > 0.5).float()
+    counts = torch.zeros_like(label)
+    counts[..., :2] = 1
+    both = torch.cat([label, counts], dim=1)
+    expected = _half_and_half(logits[..., :2], label[..., :2])
+    assert DiceBceLoss()(logits, both).item() == pytest.approx(expected, abs=1e-5)
+    split = SplitAttendedd()({"pred": (logits > 0).float()[0], "label": both[0]})
+    assert split["label"].shape == (1, 4, 4, 4)
+    assert not split["pred"][..., 2:].any()
+    assert torch.equal(split["pred"][..., :2], (logits > 0).float()[0, ..., :2])
+
+
+def test_attended_is_what_lies_within_reach_of_the_organ_and_everything_without_one(volume: dict[str, str]) -> None:
+    near = _prepared(volume, attended_key="attended", organ=[1, 2], reach_mm=4.0)["attended"]
+    organ = _prepared(volume, regions=[[1, 2]])["label"]
+    # A box of 4 mm to each side is 2 slices, 4 rows and 4 columns.
+    expected = np.pad(organ[0].numpy(), ((2, 2), (4, 4), (4, 4)))
+    expected = np.lib.stride_tricks.sliding_window_view(expected, (5, 9, 9)).max(axis=(3, 4, 5))
+    np.testing.assert_array_equal(near[0].numpy(), expected)
+    assert 0 < near.sum() < near.numel()
+    assert _prepared(volume, attended_key="attended")["attended"].all()
