@@ -102,9 +102,7 @@ class PrepareCtVolumed(MapTransform):
                 result[self._attended_key] = MetaTensor(attended[None], affine=target, meta=meta)
         return result
 
-    def _attended(
-        self, mask: NDArray[np.float32], affine: NDArray[np.float64], grid: PatientGrid
-    ) -> NDArray[np.uint8]:
+    def _attended(self, mask: NDArray[np.float32], affine: NDArray[np.float64], grid: PatientGrid) -> NDArray[np.uint8]:
         if self._organ is None:
             return np.ones(grid.shape, np.uint8)
         organ = (sample_mask(np.isin(mask, self._organ), affine, grid) >= 0.5).astype(np.uint8)
