@@ -53,6 +53,7 @@ class C:
     NO_UNITS: Final = CodedEntry("1", "UCUM", "no units")
     MILLIMETRE: Final = CodedEntry("mm", "UCUM", "mm")
     CUBIC_CENTIMETRE: Final = CodedEntry("cm3", "UCUM", "cubic centimeter")
+    DAY: Final = CodedEntry("d", "UCUM", "day")
     MONTH: Final = CodedEntry("mo", "UCUM", "month")
     ARTIFICIAL_INTELLIGENCE: Final = CodedEntry("123110", "DCM", "Artificial Intelligence")
     CT_ABDOMEN_CONTRAST: Final = CodedEntry("79101-2", "LN", "CT Abdomen W contrast IV")

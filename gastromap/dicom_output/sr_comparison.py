@@ -26,11 +26,14 @@ from gastromap.volume import SliceSource
 if TYPE_CHECKING:
     from highdicom import sr
 
+    from gastromap.longitudinal.outcome import Outcome
     from gastromap.longitudinal.predictor import LongitudinalResult
 
 __all__ = ["comparison_groups"]
 
 _Groups = list["sr.MeasurementsAndQualitativeEvaluations"]
+
+_ALONE = "From the CT before treatment alone"
 
 
 def comparison_groups(comparison: Comparison, context: ObjectContext, *, baseline: SliceSource) -> _Groups:
@@ -48,7 +51,8 @@ def comparison_groups(comparison: Comparison, context: ObjectContext, *, baselin
     groups = _stage(comparison, context, shown)
     if followup.tumour is not None:
         name = "Tumour size after treatment"
-        groups.append(size_group(followup.tumour, context, shown, name=name, time_point=followup_point()))
+        point = followup_point(comparison.interval_days)
+        groups.append(size_group(followup.tumour, context, shown, name=name, time_point=point))
     if comparison.outlook is not None:
         groups += _outlook(comparison.outlook, comparison, context, (shown, baseline))
     return groups
@@ -63,7 +67,7 @@ def _stage(comparison: Comparison, context: ObjectContext, shown: SliceSource) -
     identification = stage_algorithm(stage, followup.volume, context, comparison.grad_cam)
     comment = stage_comment(stage, followup.volume, followup.key_slice, warnings)
     return stage_groups(
-        GroupMaker(context, identification, (shown,), followup_point()),
+        GroupMaker(context, identification, (shown,), followup_point(comparison.interval_days)),
         stage,
         followup.volume.role,
         comment=f"{comment} {extra}".rstrip(),
@@ -86,7 +90,7 @@ def _without_stage(
             parameters=[RESEARCH_USE],
         ),
         (shown,),
-        followup_point(),
+        followup_point(comparison.interval_days),
     )
     codes = f" Warnings: {', '.join(warnings)}." if warnings else ""
     return maker.group(
@@ -112,9 +116,13 @@ def _outlook(
             f"survival intervals {', '.join(f'{month:g}' for month in outlook.breaks_months)} months",
         ),
     )
-    maker = GroupMaker(context, identification, sources, followup_point())
+    maker = GroupMaker(context, identification, sources, followup_point(comparison.interval_days))
     opening = f"{RESEARCH_USE.capitalize()}. "
-    curve = ", ".join(f"S({month} months) {percent(value)}" for month, value in outcome.survival.items())
+    nodes_alone = curve_alone = ""
+    if outlook.baseline_only is not None:
+        before = outlook.baseline_only
+        nodes_alone = f"{_ALONE}: {percent(before.lnm_probability)}. "
+        curve_alone = f"{_ALONE}: {_curve(before)}; {before.rmst_months:.1f} months. "
     evaluations = None
     if outcome.risk_group is not None:
         group = C.RISK_HIGH if outcome.risk_group == "high" else C.RISK_LOW
@@ -124,14 +132,14 @@ def _outlook(
             "Lymph-node metastasis after treatment",
             C.METASTASIS,
             site=C.REGIONAL_LYMPH_NODE,
-            comment=f"{opening}{outlook.model.notice}",
+            comment=f"{opening}{nodes_alone}{outlook.model.notice}",
             measurements=[maker.number(C.PROBABILITY, outcome.lnm_probability)],
         ),
         maker.group(
             "Overall survival",
             C.NEOPLASM_PRIMARY,
-            comment=f"{opening}{expected_survival(outcome, last)}. {curve}. {risk_group(outcome)}. "
-            f"{outlook.model.notice}",
+            comment=f"{opening}{expected_survival(outcome, last)}. {_curve(outcome)}. {risk_group(outcome)}. "
+            f"{curve_alone}{outlook.model.notice}",
             measurements=[
                 maker.number(C.OS_RISK, outcome.os_risk, C.MONTH),
                 maker.number(C.EXPECTED_SURVIVAL, outcome.rmst_months, C.MONTH),
@@ -140,3 +148,7 @@ def _outlook(
             qualitative_evaluations=evaluations,
         ),
     ]
+
+
+def _curve(outcome: Outcome) -> str:
+    return ", ".join(f"S({month} months) {percent(value)}" for month, value in outcome.survival.items())

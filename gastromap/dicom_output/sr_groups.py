@@ -80,11 +80,21 @@ def pretreatment_point() -> sr.TimePointContext:
     )
 
 
-def followup_point() -> sr.TimePointContext:
-    """Time point after treatment (TID 1502)."""
+def followup_point(interval_days: int | None) -> sr.TimePointContext:
+    """Time point after treatment (TID 1502), so many days after the CT before it where both dates are known."""
     from highdicom import sr
 
-    return sr.TimePointContext(time_point="follow-up, yc", time_point_type=code(C.POSTTREATMENT), time_point_order=2)
+    offset = None
+    if interval_days is not None:
+        offset = sr.LongitudinalTemporalOffsetFromEvent(
+            value=interval_days, unit=code(C.DAY), event_type=code(C.PRETREATMENT)
+        )
+    return sr.TimePointContext(
+        time_point="follow-up, yc",
+        time_point_type=code(C.POSTTREATMENT),
+        time_point_order=2,
+        temporal_offset_from_event=offset,
+    )
 
 
 @dataclass(frozen=True)

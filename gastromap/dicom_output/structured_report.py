@@ -74,7 +74,7 @@ def _evidence(volume: CtVolume, index: int) -> Dataset:
 def _groups(result: StudyResult, context: ObjectContext) -> list[Any]:
     volume, comparison = result.volume, result.comparison
     key = volume.sources[result.key_slice.index]
-    time_point = followup_point() if volume.role == "followup" else None
+    time_point = followup_point(None) if volume.role == "followup" else None
     if comparison is not None:
         time_point = pretreatment_point()
     groups = stage_groups(

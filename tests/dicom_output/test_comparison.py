@@ -187,6 +187,31 @@ class TestStructuredReport:
         later |= {"Lymph-node metastasis after treatment", "Overall survival"}
         assert found == {**dict.fromkeys(earlier, before), **dict.fromkeys(later, after)}
 
+    @pytest.mark.parametrize("days", [107, None])
+    def test_the_later_time_point_says_how_many_days_lie_between_where_both_dates_are_known(self, tmp_path, days):
+        write_study(make_pair_result(comparison={"interval_days": days}), tmp_path)
+        assert document(tmp_path)["comparison"]["interval_days"] == days
+        for name, group in groups(tmp_path).items():
+            items = {item.ConceptNameCodeSequence[0].get("CodeValue"): item for item in group[0].ContentSequence}
+            if time_point(group)[2] == 1.0 or days is None:
+                assert "128740" not in items, name
+                continue
+            (value,) = items["128740"].MeasuredValueSequence
+            assert (float(value.NumericValue), value.MeasurementUnitsCodeSequence[0].CodeValue) == (days, "d")
+            (event,) = items["128740"].ContentSequence
+            # The event is the time point type of the earlier groups.
+            assert event.ConceptCodeSequence[0].CodeValue == "C3539075"
+
+    def test_what_the_later_scan_changed_can_be_read(self, written):
+        alone = document(written[1])["comparison"]["outlook"]["baseline_only"]
+        found = groups(written[1])
+        nodes = " ".join(texts(found["Lymph-node metastasis after treatment"][0]))
+        assert f"From the CT before treatment alone: {100 * alone['lnm_probability']:.0f} %." in nodes
+        curve = ", ".join(f"S({month} months) {100 * value:.0f} %" for month, value in alone["survival"].items())
+        months = f"{alone['rmst_months']:.1f} months"
+        said = " ".join(texts(found["Overall survival"][0]))
+        assert f"From the CT before treatment alone: {curve}; {months}." in said
+
     def test_sizes_of_both_dates_are_those_of_the_json_result(self, written):
         stored, found = document(written[1]), groups(written[1])
         for name, size in (
