@@ -3,6 +3,7 @@
 from gastromap.training.best import BestWeights
 from gastromap.training.caching import cached_dataset
 from gastromap.training.class_weights import class_weights
+from gastromap.training.cpu import BackgroundLoader, keep_memory
 from gastromap.training.datalist import read_datalist, with_leakage_notice
 from gastromap.training.inferer import AutocastInferer
 from gastromap.training.localisation import LocalisedIteration
@@ -12,12 +13,14 @@ from gastromap.training.tracking import WithValidationMetrics, local_mlflow
 
 __all__ = [
     "AutocastInferer",
+    "BackgroundLoader",
     "BestWeights",
     "LocalisedIteration",
     "WithValidationMetrics",
     "cached_dataset",
     "class_weights",
     "is_main_process",
+    "keep_memory",
     "local_mlflow",
     "negative_log_likelihood",
     "read_datalist",
