@@ -13,8 +13,8 @@ from gastromap.dicom_output.attributes import ObjectContext, object_context
 from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.drawing import as_png
 from gastromap.reports.json_result import WrittenFile, encode_json
-from gastromap.results import GradCamResult, StudyResult
-from gastromap.volume import SliceSource
+from gastromap.results import GradCamResult, KeySlice, StudyResult, Tumour
+from gastromap.volume import CtVolume, SliceSource
 
 __all__ = ["DICOM", "FINAL_NAMES", "REPORT_OBJECT", "RESULT", "BuiltFiles", "build_files"]
 
@@ -105,6 +105,29 @@ def _captures(
     return {name: (item, context) for name, item in captures.items()}
 
 
+def _on_pixels(
+    volume: CtVolume,
+    key: KeySlice | None,
+    tumour: Tumour | None,
+    grad_cam: GradCamResult | None,
+    context: ObjectContext,
+) -> dict[str, tuple[Dataset, ObjectContext]]:
+    """Objects on the grid of one examination: outline, values of the heat map, mark of the key slice."""
+    from gastromap.dicom_output.key_object import build_key_object
+    from gastromap.dicom_output.parametric_map import build_parametric_map
+    from gastromap.dicom_output.segmentation import build_segmentation
+
+    objects: dict[str, Dataset] = {}
+    # An outline that came with the study is there already.
+    if tumour is not None and tumour.origin == "auto":
+        objects["seg"] = build_segmentation(tumour, volume, context)
+    if grad_cam is not None:
+        objects["cam"] = build_parametric_map(grad_cam, volume, context)
+    if key is not None:
+        objects["kos"] = build_key_object(key, volume, context)
+    return {name: (item, context) for name, item in objects.items()}
+
+
 def _pictures_after(compared: ComparisonPictures | None) -> list[WrittenFile]:
     if compared is None:
         return []
@@ -124,7 +147,7 @@ def build_files(result: StudyResult) -> BuiltFiles:
         and pictures in the study of their pixels.
     """
     from gastromap.dicom_output.encapsulated_pdf import build_encapsulated_pdf
-    from gastromap.dicom_output.structured_report import build_structured_report
+    from gastromap.dicom_output.structured_report import Outlines, build_structured_report
     from gastromap.reports.comparison_pictures import draw_comparison
     from gastromap.reports.content import report_content
     from gastromap.reports.html import render_html
@@ -150,11 +173,14 @@ def build_files(result: StudyResult) -> BuiltFiles:
         orientation=pictures.orientation,
         role=result.volume.role,
     )
+    captures = _on_pixels(result.volume, result.key_slice, result.tumour, result.grad_cam, context) | captures
     if comparison is not None and compared is not None:
         filed = object_context(result, after_treatment=True)
         shown = comparison.followup.volume.sources[shown_index(comparison.followup)]
         about = (shown, key)
-        after = _captures(
+        followup = comparison.followup
+        after = _on_pixels(followup.volume, followup.key_slice, followup.tumour, comparison.grad_cam, filed)
+        after |= _captures(
             (compared.after, compared.overlay),
             comparison.grad_cam,
             filed,
@@ -163,8 +189,9 @@ def build_files(result: StudyResult) -> BuiltFiles:
             role=comparison.followup.volume.role,
         )
         captures |= {f"{name}_after": item for name, item in after.items()}
+    outlines = Outlines(*(captures[name][0] if name in captures else None for name in ("seg", "seg_after")))
     objects = {
-        REPORT_OBJECT: (build_structured_report(result, filed), filed),
+        REPORT_OBJECT: (build_structured_report(result, filed, outlines), filed),
         **{f"{DICOM}/{name}.dcm": item for name, item in captures.items()},
         f"{DICOM}/report.dcm": (build_encapsulated_pdf(pdf, filed, sources=about), filed),
     }

@@ -266,3 +266,12 @@ class StudyResult:
     warnings: tuple[str, ...] = ()
     tumour: Tumour | None = None  #: of ``volume``
     comparison: Comparison | None = None  #: where a follow-up was sent with ``volume``
+
+    @property
+    def other_models(self) -> tuple[ModelIdentity, ...]:
+        """Models that contributed beside the one that staged: segmentation, longitudinal; each once."""
+        found: list[ModelIdentity | None] = [None if self.tumour is None else self.tumour.model]
+        if self.comparison is not None:
+            after, outlook = self.comparison.followup.tumour, self.comparison.outlook
+            found += [None if after is None else after.model, None if outlook is None else outlook.model]
+        return tuple(dict.fromkeys(model for model in found if model is not None and model != self.stage.model))

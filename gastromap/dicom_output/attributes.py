@@ -7,8 +7,9 @@ patient. Writers build their object without any patient data; :func:`finish` fil
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import pydicom
@@ -208,7 +209,9 @@ def _software_versions(context: ObjectContext) -> list[str]:
     return [f"gastromap {context.application_version}"[:64], model[:64]]
 
 
-def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dataset:
+def finish(
+    dataset: Dataset, context: ObjectContext, *, description: str, models: Sequence[ModelIdentity] = ()
+) -> Dataset:
     """Fill in patient, study, equipment, labels, times and character set; the last step of every writer.
 
     Parameters
@@ -219,6 +222,8 @@ def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dat
         Shared facts of the run.
     description : str
         What the object shows, two or three English words for SeriesDescription.
+    models : sequence of ModelIdentity
+        Others than the context's that contributed.
 
     Returns
     -------
@@ -237,7 +242,7 @@ def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dat
     dataset.SeriesTime = dataset.ContentTime = time
     dataset.InstanceNumber = 1
     dataset.SeriesDescription = f"{MANUFACTURER} {description}, {RESEARCH_USE}"
-    if "PixelData" in dataset:
+    if "PixelData" in dataset or "FloatPixelData" in dataset:
         # Image objects without a body part have to state a laterality, which a stomach has not.
         _put(dataset, "BodyPartExamined", source_text(context.header, "BodyPartExamined") or "ABDOMEN")
     dataset.Manufacturer = MANUFACTURER
@@ -248,7 +253,7 @@ def finish(dataset: Dataset, context: ObjectContext, *, description: str) -> Dat
     scanner = _scanner_item(context)
     dataset.ContributingEquipmentSequence = [
         *([scanner] if scanner is not None else []),
-        _equipment_item(context),
+        *(_equipment_item(replace(context, model=model)) for model in (context.model, *models)),
     ]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID

@@ -12,6 +12,14 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from gastromap.dicom_input.patient import check_one_patient
 from gastromap.dicom_output.attributes import COPIED, SEQUENCES, ObjectContext
@@ -32,12 +40,19 @@ _IDENTITY = (
     "StudyInstanceUID",
     "AccessionNumber",
 )
-_BULK = frozenset({"PixelData", "EncapsulatedDocument"})
-#: Attributes with a fixed value, by modality.
+_BULK = frozenset({"PixelData", "FloatPixelData", "EncapsulatedDocument"})
+#: Attributes with a fixed value, by SOP class.
 _LABELS: dict[str, dict[str, str]] = {
-    "SR": {"CompletionFlag": "COMPLETE", "PreliminaryFlag": "PRELIMINARY", "VerificationFlag": "UNVERIFIED"},
-    "OT": {"BurnedInAnnotation": "YES"},
-    "DOC": {"BurnedInAnnotation": "YES", "VerificationFlag": "UNVERIFIED"},
+    Comprehensive3DSRStorage: {
+        "CompletionFlag": "COMPLETE",
+        "PreliminaryFlag": "PRELIMINARY",
+        "VerificationFlag": "UNVERIFIED",
+    },
+    SecondaryCaptureImageStorage: {"BurnedInAnnotation": "YES"},
+    EncapsulatedPDFStorage: {"BurnedInAnnotation": "YES", "VerificationFlag": "UNVERIFIED"},
+    SegmentationStorage: {"ContentQualification": "RESEARCH"},
+    ParametricMapStorage: {"ContentQualification": "RESEARCH"},
+    KeyObjectSelectionDocumentStorage: {},
 }
 
 
@@ -140,7 +155,7 @@ def check_object(dataset: pydicom.Dataset, context: ObjectContext, *, new_uids: 
         known = {source.sop_instance_uid for source in sources} | set(new_uids)
         if any(uid not in known for uid in _references(dataset)):
             raise _fault("RESULT_REFERENCE", "references to source slices and new objects", "another object")
-        wrong = [k for k, v in _LABELS.get(dataset.Modality, {}).items() if dataset.get(k) != v]
+        wrong = [k for k, v in _LABELS[dataset.SOPClassUID].items() if dataset.get(k) != v]
         if RESEARCH_USE not in dataset.get("SeriesDescription", ""):
             wrong.append("SeriesDescription")
         if wrong:

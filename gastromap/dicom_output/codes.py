@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 __all__ = [
     "CT_CATEGORY_VALUES",
@@ -18,6 +19,7 @@ __all__ = [
     "YCT_CATEGORY_VALUES",
     "C",
     "CodedEntry",
+    "code",
     "code_item",
     "os_probability",
 ]
@@ -61,6 +63,11 @@ class C:
     POSTTREATMENT: Final = CodedEntry("126074", "DCM", "Posttreatment")
     ACQUISITION_EQUIPMENT: Final = CodedEntry("109101", "DCM", "Acquisition Equipment")
     PROCESSING_EQUIPMENT: Final = CodedEntry("109102", "DCM", "Processing Equipment")
+    MORPHOLOGICALLY_ABNORMAL: Final = CodedEntry("49755003", "SCT", "Morphologically Abnormal Structure")
+    #: HiResCAM weights with the gradient too, place by place instead of once a channel.
+    GRADIENT_CLASS_ACTIVATION: Final = CodedEntry("130403", "DCM", "Gradient-weighted class activation")
+    OF_INTEREST: Final = CodedEntry("113000", "DCM", "Of Interest")
+    DEVICE: Final = CodedEntry("121007", "DCM", "Device")
     SOURCE_IMAGE: Final = CodedEntry("121322", "DCM", "Source image for image processing operation")
 
     # No public code was found for these.
@@ -95,6 +102,11 @@ def os_probability(months: int) -> CodedEntry:
     """Return the name of the probability of being alive after so many months; no public code was found."""
     meaning = f"Probability of overall survival at {months} months"
     return CodedEntry(f"os-{months}-months", PRIVATE_SCHEME, meaning)
+
+
+def code(entry: CodedEntry) -> Code:
+    """Return an entry of the table as the libraries want it."""
+    return Code(entry.value, entry.scheme, entry.meaning)
 
 
 def code_item(entry: CodedEntry) -> Dataset:

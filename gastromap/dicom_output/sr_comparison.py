@@ -24,19 +24,22 @@ from gastromap.results import Comparison
 from gastromap.volume import SliceSource
 
 if TYPE_CHECKING:
-    from highdicom import sr
+    from pydicom.dataset import Dataset
 
+    from gastromap.dicom_output.sr_groups import Group
     from gastromap.longitudinal.outcome import Outcome
     from gastromap.longitudinal.predictor import LongitudinalResult
 
 __all__ = ["comparison_groups"]
 
-_Groups = list["sr.MeasurementsAndQualitativeEvaluations"]
+_Groups = list["Group"]
 
 _ALONE = "From the CT before treatment alone"
 
 
-def comparison_groups(comparison: Comparison, context: ObjectContext, *, baseline: SliceSource) -> _Groups:
+def comparison_groups(
+    comparison: Comparison, context: ObjectContext, *, baseline: SliceSource, outline: Dataset | None
+) -> _Groups:
     """Return the groups that a comparison adds, each with its time point.
 
     Parameters
@@ -45,6 +48,8 @@ def comparison_groups(comparison: Comparison, context: ObjectContext, *, baselin
     context : ObjectContext
     baseline : SliceSource
         Key slice before treatment, which the longitudinal model saw too.
+    outline : Dataset, optional
+        Segmentation object of the tumour after treatment.
     """
     followup = comparison.followup
     shown = followup.volume.sources[shown_index(followup)]
@@ -52,7 +57,7 @@ def comparison_groups(comparison: Comparison, context: ObjectContext, *, baselin
     if followup.tumour is not None:
         name = "Tumour size after treatment"
         point = followup_point(comparison.interval_days)
-        groups.append(size_group(followup.tumour, context, shown, name=name, time_point=point))
+        groups.append(size_group(followup.tumour, context, shown, name=name, time_point=point, outline=outline))
     if comparison.outlook is not None:
         groups += _outlook(comparison.outlook, comparison, context, (shown, baseline))
     return groups
@@ -77,7 +82,7 @@ def _stage(comparison: Comparison, context: ObjectContext, shown: SliceSource) -
 
 def _without_stage(
     comparison: Comparison, context: ObjectContext, shown: SliceSource, extra: str, warnings: list[str]
-) -> sr.MeasurementsAndQualitativeEvaluations:
+) -> Group:
     """Say that there is no stage, and whether a tumour was looked for and not found."""
     from highdicom import sr
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from pydicom.sr.coding import Code
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, new_uid, source_reference
-from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C, CodedEntry
+from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C, CodedEntry, code
 from gastromap.reports.phrases import RESEARCH_USE, SIZE_ORIGINS, heat_map_method, stage_label
 from gastromap.results import GradCamResult, KeySlice, ModelIdentity, StageResult, Tumour
 from gastromap.volume import CtVolume, SliceSource
 
 if TYPE_CHECKING:
     from highdicom import sr
+    from pydicom.dataset import Dataset
+
+    Group: TypeAlias = sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 __all__ = [
     "GroupMaker",
     "algorithm",
-    "code",
     "followup_point",
     "pretreatment_point",
     "size_group",
@@ -28,11 +28,6 @@ __all__ = [
     "stage_comment",
     "stage_groups",
 ]
-
-
-def code(entry: CodedEntry) -> Code:
-    """Return an entry of the table as the libraries want it."""
-    return Code(entry.value, entry.scheme, entry.meaning)
 
 
 def algorithm(model: ModelIdentity, context: ObjectContext, parameters: Sequence[str]) -> sr.AlgorithmIdentification:
@@ -114,24 +109,42 @@ class GroupMaker:
         site: CodedEntry = C.STOMACH,
         comment: str = "",
         texts: Mapping[CodedEntry, str] | None = None,
+        outline: Dataset | None = None,
         **content: Any,
-    ) -> sr.MeasurementsAndQualitativeEvaluations:
-        """Make one group; ``content`` is ``measurements`` or ``qualitative_evaluations``."""
+    ) -> Group:
+        """Make one group; ``content`` is ``measurements`` or ``qualitative_evaluations``.
+
+        With the segmentation object of an outline the group is about its segment (TID 1411), else about slices
+        (TID 1501).
+        """
         from highdicom import sr
 
-        references = [source_reference(source) for source in self.sources]
-        made = sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=new_uid(), identifier=name),
-            finding_type=code(finding),
-            finding_sites=[sr.FindingSite(anatomic_location=code(site))],
-            algorithm_id=self.algorithm,
-            time_point_context=self.time_point,
-            source_images=[
-                sr.SourceImageForMeasurementGroup(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID)
-                for item in references
-            ],
-            **content,
-        )
+        content |= {
+            "tracking_identifier": sr.TrackingIdentifier(uid=new_uid(), identifier=name),
+            "finding_type": code(finding),
+            "finding_sites": [sr.FindingSite(anatomic_location=code(site))],
+            "algorithm_id": self.algorithm,
+            "time_point_context": self.time_point,
+        }
+        made: Group
+        if outline is None:
+            references = [source_reference(source) for source in self.sources]
+            made = sr.MeasurementsAndQualitativeEvaluations(
+                source_images=[
+                    sr.SourceImageForMeasurementGroup(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID)
+                    for item in references
+                ],
+                **content,
+            )
+        else:
+            series = outline.ReferencedSeriesSequence[0].SeriesInstanceUID
+            segment = sr.ReferencedSegment(
+                outline.SOPClassUID,
+                outline.SOPInstanceUID,
+                segment_number=1,
+                source_series=sr.SourceSeriesForSegmentation(series),
+            )
+            made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **content)
         for entry, text in {**(texts or {}), **({C.COMMENT: comment} if comment else {})}.items():
             made[0].ContentSequence.append(
                 sr.TextContentItem(
@@ -162,7 +175,7 @@ def stage_groups(
     *,
     comment: str,
     categories: Mapping[str, CodedEntry] = CT_CATEGORY_VALUES,
-) -> list[sr.MeasurementsAndQualitativeEvaluations]:
+) -> list[Group]:
     """Summary of a stage and one group a hypothesis.
 
     Parameters
@@ -231,7 +244,8 @@ def size_group(
     *,
     name: str,
     time_point: sr.TimePointContext | None,
-) -> sr.MeasurementsAndQualitativeEvaluations:
+    outline: Dataset | None,
+) -> Group:
     """Size of a tumour.
 
     Parameters
@@ -239,10 +253,12 @@ def size_group(
     tumour : Tumour
     context : ObjectContext
     source : SliceSource
-        Slice that stands for the examination: the mask itself is not among the objects.
+        Slice that stands for the examination where there is no outline among the objects.
     name : str
         Tracking identifier.
     time_point : TimePointContext, optional
+    outline : Dataset, optional
+        Segmentation object of the tumour.
     """
     from highdicom import sr
 
@@ -263,6 +279,7 @@ def size_group(
         name,
         C.NEOPLASM_PRIMARY,
         comment=f"{RESEARCH_USE.capitalize()}. Size {origin}.{notice}".rstrip(),
+        outline=outline,
         measurements=[
             maker.number(C.LONG_AXIS, sizes.long_axis_mm, C.MILLIMETRE),
             maker.number(C.VOLUME, sizes.volume_ml, C.CUBIC_CENTIMETRE),

@@ -6,10 +6,9 @@ itself stands in a group of its own, as a coded cT category only where the study
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from gastromap.dicom_output.attributes import (
     MANUFACTURER,
@@ -17,13 +16,12 @@ from gastromap.dicom_output.attributes import (
     device_uid,
     finish,
     new_uid,
-    source_reference,
 )
-from gastromap.dicom_output.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, PRIVATE_SCHEME_UID, C
+from gastromap.dicom_output.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, PRIVATE_SCHEME_UID, C, code
+from gastromap.dicom_output.evidence import described_slice
 from gastromap.dicom_output.sr_comparison import comparison_groups
 from gastromap.dicom_output.sr_groups import (
     GroupMaker,
-    code,
     followup_point,
     pretreatment_point,
     size_group,
@@ -36,42 +34,19 @@ from gastromap.reports.shown_slice import shown_index
 from gastromap.results import StudyResult
 from gastromap.volume import CtVolume
 
-__all__ = ["SR_SERIES_NUMBER", "build_structured_report"]
+__all__ = ["SR_SERIES_NUMBER", "Outlines", "build_structured_report"]
 
 SR_SERIES_NUMBER = 9003
 
 
-def _evidence(volume: CtVolume, index: int) -> Dataset:
-    """Describe one source slice without patient data, so that the library can neither copy nor log any."""
-    header = volume.sources[index].header
-    item = Dataset()
-    item.SOPClassUID = source_reference(volume.sources[index]).ReferencedSOPClassUID
-    item.SOPInstanceUID = volume.sources[index].sop_instance_uid
-    item.StudyInstanceUID = header.StudyInstanceUID
-    item.SeriesInstanceUID = volume.series.series_instance_uid
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(item, keyword, "")
-    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"):
-        setattr(item, keyword, "")
-    if header.get("FrameOfReferenceUID"):
-        item.FrameOfReferenceUID = header.FrameOfReferenceUID
-    item.Rows, item.Columns = (int(n) for n in volume.hu.shape[1:])
-    if volume.series.thickness_mm:
-        # With a modality the library demands all of the geometry, and a missing thickness is not invented.
-        item.Modality = "CT"
-        item.SliceThickness = float(volume.series.thickness_mm)
-        item.PixelSpacing = [round(float(spacing), 6) for spacing in volume.pixel_spacing_mm]
-        position = volume.affine_lps @ [0.0, 0.0, float(index), 1.0]
-        item.ImagePositionPatient = [round(float(mm), 4) for mm in position[:3]]
-        axes = [volume.affine_lps[:3, column] for column in (0, 1)]
-        cosines = [axis / (axis @ axis) ** 0.5 for axis in axes]
-        item.ImageOrientationPatient = [round(float(cosine), 6) for axis in cosines for cosine in axis]
-    else:
-        item.Modality = ""
-    return item
+class Outlines(NamedTuple):
+    """Segmentation objects of the tumour in either examination."""
+
+    before: Dataset | None = None
+    after: Dataset | None = None
 
 
-def _groups(result: StudyResult, context: ObjectContext) -> list[Any]:
+def _groups(result: StudyResult, context: ObjectContext, outlines: Outlines) -> list[Any]:
     volume, comparison = result.volume, result.comparison
     key = volume.sources[result.key_slice.index]
     time_point = followup_point(None) if volume.role == "followup" else None
@@ -85,10 +60,19 @@ def _groups(result: StudyResult, context: ObjectContext) -> list[Any]:
     )
     if result.tumour is not None:
         name = "Tumour size" if comparison is None else "Tumour size before treatment"
-        groups.append(size_group(result.tumour, context, key, name=name, time_point=time_point))
+        outline = outlines.before
+        groups.append(size_group(result.tumour, context, key, name=name, time_point=time_point, outline=outline))
     if comparison is not None:
-        groups += comparison_groups(comparison, context, baseline=key)
+        groups += comparison_groups(comparison, context, baseline=key, outline=outlines.after)
     return groups
+
+
+def _identified(outline: Dataset) -> Dataset:
+    """Identity of an object of this run, without the patient it was finished with."""
+    item = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(item, keyword, outline[keyword].value)
+    return item
 
 
 def _read_slices(result: StudyResult) -> list[tuple[CtVolume, int]]:
@@ -102,7 +86,7 @@ def _read_slices(result: StudyResult) -> list[tuple[CtVolume, int]]:
     return [*((followup.volume, index) for index in dict.fromkeys(after)), *slices]
 
 
-def build_structured_report(result: StudyResult, context: ObjectContext) -> Dataset:
+def build_structured_report(result: StudyResult, context: ObjectContext, outlines: Outlines) -> Dataset:
     """Build the structured report of one study, or of two with their comparison.
 
     Parameters
@@ -111,6 +95,8 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
         What the run found.
     context : ObjectContext
         Of the study that the report is filed in: the later one of two.
+    outlines : Outlines
+        Segmentation objects that its sizes refer to.
 
     Returns
     -------
@@ -123,9 +109,9 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     """
     from highdicom import sr
 
-    evidence = [_evidence(volume, index) for volume, index in _read_slices(result)]
+    evidence = [described_slice(volume, index) for volume, index in _read_slices(result)]
     observer = sr.ObserverContext(
-        observer_type=Code("121007", "DCM", "Device"),
+        observer_type=code(C.DEVICE),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=device_uid(context.model),
             name=MANUFACTURER,
@@ -138,11 +124,11 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=code(C.CT_ABDOMEN_CONTRAST),
-        imaging_measurements=_groups(result, context),
+        imaging_measurements=_groups(result, context, outlines),
         referenced_images=described or None,
     )
     report = sr.Comprehensive3DSR(
-        evidence=evidence,
+        evidence=[*evidence, *(_identified(item) for item in (outlines.after, outlines.before) if item is not None)],
         content=content,
         series_instance_uid=new_uid(),
         series_number=SR_SERIES_NUMBER,
@@ -160,4 +146,5 @@ def build_structured_report(result: StudyResult, context: ObjectContext) -> Data
     scheme.CodingSchemeName = PRIVATE_SCHEME_NAME
     scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
     report.CodingSchemeIdentificationSequence = [scheme]
-    return finish(report, context, description="T stage" if result.comparison is None else "comparison")
+    description = "T stage" if result.comparison is None else "comparison"
+    return finish(report, context, description=description, models=result.other_models)

@@ -50,6 +50,8 @@ class TestResult:
             "report.html",
             "report.pdf",
             "dicom/sr.dcm",
+            "dicom/cam.dcm",
+            "dicom/kos.dcm",
             "dicom/key.dcm",
             "dicom/overlay.dcm",
         } <= names

@@ -16,6 +16,8 @@ ALLOWED = (
     r"DeviceUID\(0018,1002\)> - Attribute is not present in standard DICOM IOD$",
     r"CodingSchemeDesignator\(0008,0102\)\[1\]> - Unrecognized defined term = <99GASTROMAP>$",
     rf"CodingSchemeUID\(0008,010c\)\[1\]> - Unrecognized defined term = <{re.escape(PRIVATE_SCHEME_UID)}>$",
+    # Parametric Map: the term is newer than the tool.
+    r"(ImageType\(0008,0008\)|FrameType\(0008,9007\))>?\[4\]> - Unrecognized defined term = <QUANTITY>$",
     # Type 2 attributes that an anonymised source leaves empty; the tool means file-sets on disk.
     r"Missing attribute or value that would be needed to build DICOMDIR$",
     r"Different information entities for attribute - Element=<AccessionNumber> IE <Series> versus <Study>",

@@ -27,7 +27,8 @@ from PIL import Image
 from gastromap.errors import GastromapError
 from gastromap.output import write_study
 
-PIXELS_BEFORE, PIXELS_AFTER = ("key", "overlay"), ("key_after", "overlay_after")
+PIXELS_BEFORE = ("seg", "cam", "kos", "key", "overlay")
+PIXELS_AFTER = tuple(f"{name}_after" for name in PIXELS_BEFORE)
 ALL = ("sr", "report", *PIXELS_BEFORE, *PIXELS_AFTER)
 
 
@@ -57,7 +58,9 @@ def document(folder):
 def groups(folder):
     """Measurement groups by tracking identifier, in their order, read by highdicom."""
     report = highdicom.sr.Comprehensive3DSR.from_dataset(read(folder, "sr"))
-    return {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
+    content = report.content
+    found = [*content.get_image_measurement_groups(), *content.get_volumetric_roi_measurement_groups()]
+    return {group.tracking_identifier: group for group in found}
 
 
 def numbers(group):
@@ -151,7 +154,8 @@ class TestWhereItIsFiled:
                 for series in study.ReferencedSeriesSequence
                 for item in series.ReferencedSOPSequence
             }
-            assert uids == {part.sop_instance_uid for part in stage.slices}
+            outline = read(folder, "seg_after" if study is current else "seg").SOPInstanceUID
+            assert uids == {outline, *(part.sop_instance_uid for part in stage.slices)}
 
     def test_captures_after_treatment_hold_the_pixels_of_their_pictures_and_refer_to_their_slice(self, written):
         result, folder = written

@@ -33,7 +33,7 @@ def groups(report):
 
 
 class TestConformance:
-    @pytest.mark.parametrize("name", ["sr", "key", "overlay", "report"])
+    @pytest.mark.parametrize("name", ["sr", "cam", "kos", "key", "overlay", "report"])
     @pytest.mark.parametrize("case", ["usual", "anonymous", "follow-up, not staged"])
     def test_dciodvfy_finds_no_error_and_only_explained_warnings(self, tmp_path, name, case):
         options = {

@@ -16,7 +16,7 @@ from gastromap.dicom_output.checks import check_object
 from gastromap.errors import GastromapError
 from gastromap.output import write_study
 
-OBJECTS = ("sr", "key", "overlay", "report")
+OBJECTS = ("sr", "cam", "kos", "key", "overlay", "report")
 
 
 def read_objects(folder):
@@ -219,14 +219,14 @@ class TestLabelsAndEquipment:
         write_study(make_study_result(), tmp_path / "b")
         first, second = read_objects(tmp_path / "a"), read_objects(tmp_path / "b")
         numbers = {name: item.SeriesNumber for name, item in first.items()}
-        assert numbers == {"sr": 9003, "key": 9005, "overlay": 9006, "report": 9007}
+        assert numbers == {"cam": 9002, "sr": 9003, "kos": 9004, "key": 9005, "overlay": 9006, "report": 9007}
         uids = [
             item[keyword].value
             for items in (first, second)
             for item in items.values()
             for keyword in ("SOPInstanceUID", "SeriesInstanceUID")
         ]
-        assert len(set(uids)) == 16
+        assert len(set(uids)) == 2 * 2 * len(OBJECTS)
         assert all(uid.startswith("2.25.") and uid.is_valid for uid in uids)
 
     def test_the_device_uid_changes_with_the_weights_only(self):

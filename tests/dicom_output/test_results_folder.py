@@ -21,7 +21,7 @@ from gastromap.output import prepare_output, write_study
 
 FILES = {
     *("result.json", "report.html", "report.pdf", "key_slice.png", "grad_cam.png"),
-    *("dicom/sr.dcm", "dicom/key.dcm", "dicom/overlay.dcm", "dicom/report.dcm"),
+    *(f"dicom/{name}.dcm" for name in ("sr", "cam", "kos", "key", "overlay", "report")),
 }
 MARK = "ZZMARKZZ"
 
