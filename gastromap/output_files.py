@@ -112,9 +112,10 @@ def _on_pixels(
     grad_cam: GradCamResult | None,
     context: ObjectContext,
 ) -> dict[str, tuple[Dataset, ObjectContext]]:
-    """Objects on the grid of one examination: outline, values of the heat map, mark of the key slice."""
+    """Objects on the grid of one examination: outline, values of the heat map, drawing, mark of the key slice."""
     from gastromap.dicom_output.key_object import build_key_object
     from gastromap.dicom_output.parametric_map import build_parametric_map
+    from gastromap.dicom_output.presentation_state import build_presentation_state
     from gastromap.dicom_output.segmentation import build_segmentation
 
     objects: dict[str, Dataset] = {}
@@ -123,6 +124,8 @@ def _on_pixels(
         objects["seg"] = build_segmentation(tumour, volume, context)
     if grad_cam is not None:
         objects["cam"] = build_parametric_map(grad_cam, volume, context)
+    if tumour is not None and key is not None and tumour.mask[key.index].any():
+        objects["gsps"] = build_presentation_state(tumour, key, volume, context)
     if key is not None:
         objects["kos"] = build_key_object(key, volume, context)
     return {name: (item, context) for name, item in objects.items()}

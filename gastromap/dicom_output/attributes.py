@@ -238,12 +238,15 @@ def finish(
     with quiet_pydicom():
         _copy_patient_and_study(dataset, context)
     date, time = context.moment.strftime("%Y%m%d"), context.moment.strftime("%H%M%S")
-    dataset.SeriesDate = dataset.ContentDate = date
-    dataset.SeriesTime = dataset.ContentTime = time
+    dataset.SeriesDate, dataset.SeriesTime = date, time
+    if "PresentationCreationDate" in dataset:
+        dataset.PresentationCreationDate, dataset.PresentationCreationTime = date, time
+    else:
+        dataset.ContentDate, dataset.ContentTime = date, time
     dataset.InstanceNumber = 1
     dataset.SeriesDescription = f"{MANUFACTURER} {description}, {RESEARCH_USE}"
-    if "PixelData" in dataset or "FloatPixelData" in dataset:
-        # Image objects without a body part have to state a laterality, which a stomach has not.
+    if any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "PresentationCreationDate")):
+        # Image objects and presentation states without a body part have to state a laterality, which a stomach has not.
         _put(dataset, "BodyPartExamined", source_text(context.header, "BodyPartExamined") or "ABDOMEN")
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = context.encoding.own(context.model.name)[:64]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
@@ -53,6 +55,7 @@ _LABELS: dict[str, dict[str, str]] = {
     SegmentationStorage: {"ContentQualification": "RESEARCH"},
     ParametricMapStorage: {"ContentQualification": "RESEARCH"},
     KeyObjectSelectionDocumentStorage: {},
+    GrayscaleSoftcopyPresentationStateStorage: {},
 }
 
 
@@ -198,6 +201,10 @@ def _first_difference(built: Dataset, read: Dataset) -> str | None:
                     return name
         elif element.keyword in _BULK:
             if bytes(element.value).rstrip(b"\0") != bytes(other.value).rstrip(b"\0"):
+                return element.keyword
+        elif element.VR == "FL":
+            # Stored in single precision.
+            if not np.array_equal(np.asarray(element.value, np.float32), np.asarray(other.value, np.float32)):
                 return element.keyword
         elif _plain(element.value) != _plain(other.value):
             return element.keyword

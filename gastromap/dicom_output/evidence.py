@@ -65,6 +65,8 @@ def _identified(volume: CtVolume, index: int) -> Dataset:
 
 def _locate(item: Dataset, volume: CtVolume, index: int, *, thickness_mm: float) -> None:
     item.Modality = "CT"
+    item.SamplesPerPixel = 1
+    item.PhotometricInterpretation = "MONOCHROME2"
     item.SliceThickness = thickness_mm
     item.PixelSpacing = [round(float(spacing), 6) for spacing in volume.pixel_spacing_mm]
     position = volume.affine_lps @ [0.0, 0.0, float(index), 1.0]

@@ -54,6 +54,7 @@ _OPENBLAS = f"BSD-3-Clause-Open-MPI AND {_GCC} AND LGPL-2.1-or-later"
 #: Python packages whose metadata do not say it as an SPDX expression, or say less than lies in the wheel.
 READ: Mapping[str, Licence] = {
     "colorama": _read("BSD-3-Clause", _FILE),
+    "contourpy": _read("BSD-3-Clause", _FILE),
     "holoscan-cu13": _read(
         "Apache-2.0 AND LicenseRef-NVIDIA-Proprietary",
         "LICENSE.txt, and NVIDIA-AI-PRODUCT-EULA.txt beside it; NOTICE.txt puts GXF under Apache-2.0",

@@ -27,7 +27,7 @@ from PIL import Image
 from gastromap.errors import GastromapError
 from gastromap.output import write_study
 
-PIXELS_BEFORE = ("seg", "cam", "kos", "key", "overlay")
+PIXELS_BEFORE = ("seg", "cam", "gsps", "kos", "key", "overlay")
 PIXELS_AFTER = tuple(f"{name}_after" for name in PIXELS_BEFORE)
 ALL = ("sr", "report", *PIXELS_BEFORE, *PIXELS_AFTER)
 

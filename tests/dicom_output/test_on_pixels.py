@@ -8,17 +8,19 @@ import numpy as np
 import pydicom
 import pytest
 from builders.study_result import FOLLOWUP_STUDY_UID, make_pair_result, make_study_result, make_tumour, make_volume
-from builders.validators import unexplained_warnings
+from builders.validators import run, unexplained_warnings
+from matplotlib.path import Path as Polygon
 
 from gastromap.dicom_input.segments import own_result
+from gastromap.dicom_output.presentation_state import outlines
 from gastromap.output import write_study
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """One study whose tumour a model found, tilted and without a stated thickness."""
+    """One study whose tumour a model found."""
     folder = tmp_path_factory.mktemp("pixels")
-    result = make_study_result()
+    result = make_study_result(RescaleSlope=1, RescaleIntercept=-1024)
     result = replace(result, tumour=make_tumour(result.volume))
     write_study(result, folder)
     return result, folder
@@ -73,7 +75,7 @@ class TestOutline:
         assert segment.AnatomicRegionSequence[0].CodeValue == "69695003"
 
     def test_is_for_research_and_is_no_input_of_a_later_run(self, written):
-        for name in ("seg", "kos", "cam"):
+        for name in ("seg", "gsps", "kos", "cam"):
             item = read(written[1], name)
             assert "research use, not for diagnosis" in item.SeriesDescription
             assert own_result(item)
@@ -112,7 +114,7 @@ class TestOutline:
 
 
 class TestWithoutThicknessOrFrame:
-    @pytest.mark.parametrize("name", ["seg", "cam", "kos"])
+    @pytest.mark.parametrize("name", ["seg", "cam", "gsps", "kos"])
     def test_the_objects_still_conform(self, tmp_path, name):
         volume = make_volume(SliceThickness=None, FrameOfReferenceUID=None)
         volume = replace(volume, series=replace(volume.series, thickness_mm=None))
@@ -137,6 +139,47 @@ class TestHeatMap:
         assert quantity.ConceptCodeSequence[0].CodeValue == "130403"
         assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1.0, 0.0)
         assert item.ContentDescription == "Explanation of class cT3, not a lesion outline."
+
+
+class TestDrawing:
+    def test_lines_run_along_the_edges_of_the_pixels_of_the_mask(self, written):
+        result, folder = written
+        (annotation,) = read(folder, "gsps").GraphicAnnotationSequence
+        mask = result.tumour.mask[result.key_slice.index]
+        inside = np.zeros(mask.shape, dtype=bool)
+        y, x = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5  # middles of the pixels, PS3.3 C.10.5
+        for drawn in annotation.GraphicObjectSequence:
+            line = np.reshape(drawn.GraphicData, (-1, 2))
+            assert np.array_equal(line[0], line[-1])
+            inside ^= Polygon(line).contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(mask.shape)
+        assert np.array_equal(inside, mask)
+
+    def test_a_hole_in_the_mask_is_no_tumour(self):
+        mask = np.ones((7, 9), bool)
+        mask[3, 4] = False
+        lines = outlines(mask)
+        assert sorted(len(line) for line in lines) == [5, 33]
+        outer = max(lines, key=len)
+        assert (outer.min(0).tolist(), outer.max(0).tolist()) == ([0.0, 0.0], [9.0, 7.0])
+
+    def test_the_slice_is_shown_in_hounsfield_units_in_the_window_of_the_network(self, written):
+        result, folder = written
+        item, header = read(folder, "gsps"), result.volume.sources[result.key_slice.index].header
+        assert (item.RescaleSlope, item.RescaleIntercept) == (header.RescaleSlope, header.RescaleIntercept)
+        (window,) = item.SoftcopyVOILUTSequence
+        assert (window.WindowCenter, window.WindowWidth) == (40, 400)
+        (series,) = item.ReferencedSeriesSequence
+        assert series.ReferencedImageSequence[0].ReferencedSOPInstanceUID == result.key_slice.sop_instance_uid
+
+    def test_dcmpschk_passes(self, written):
+        assert "Test passed." in run("dcmpschk", written[1] / "dicom" / "gsps.dcm").stderr
+
+    def test_there_is_none_of_a_tumour_beside_the_key_slice(self, tmp_path):
+        result = make_study_result()
+        tumour = make_tumour(result.volume, key=9)
+        assert not tumour.mask[result.key_slice.index].any()
+        write_study(replace(result, tumour=tumour), tmp_path)
+        assert not (tmp_path / "dicom" / "gsps.dcm").exists()
 
 
 class TestKeySliceMark:
