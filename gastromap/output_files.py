@@ -12,13 +12,15 @@ from pydicom.dataset import Dataset
 from gastromap.dicom_output.attributes import ObjectContext, object_context
 from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.drawing import as_png
-from gastromap.reports.json_result import WrittenFile, encode_json
+from gastromap.reports.json_result import WrittenFile, encode_json, result_as_json
+from gastromap.reports.metadata import encode_metadata
 from gastromap.results import GradCamResult, KeySlice, StudyResult, Tumour
 from gastromap.volume import CtVolume, SliceSource
 
 __all__ = ["DICOM", "FINAL_NAMES", "REPORT_OBJECT", "RESULT", "BuiltFiles", "build_files"]
 
 RESULT = "result.json"
+METADATA = "metadata.json"
 DICOM = "dicom"
 REPORT_OBJECT = f"{DICOM}/sr.dcm"
 #: Everything a result may put into its folder, in the order of renaming: of two runs at once, only one can rename the
@@ -31,6 +33,7 @@ FINAL_NAMES = (
     "grad_cam.png",
     "key_slice_after.png",
     "grad_cam_after.png",
+    METADATA,
     RESULT,
 )
 
@@ -207,5 +210,6 @@ def build_files(result: StudyResult) -> BuiltFiles:
         *_pictures_after(compared),
         *(WrittenFile(name, _as_file(item), str(item.SOPInstanceUID)) for name, (item, _) in objects.items()),
     ]
+    files.append(WrittenFile(METADATA, encode_metadata(result_as_json(result))))
     files.append(WrittenFile(RESULT, encode_json(result, files=tuple(files))))
     return BuiltFiles(tuple(files), objects)

@@ -47,6 +47,7 @@ class TestResult:
         names = {str(p.relative_to(result_folder)) for p in result_folder.rglob("*") if p.is_file()}
         assert {
             "result.json",
+            "metadata.json",
             "report.html",
             "report.pdf",
             "dicom/sr.dcm",

@@ -20,7 +20,7 @@ from gastromap.errors import ExitCode, GastromapError, OutputError
 from gastromap.output import prepare_output, write_study
 
 FILES = {
-    *("result.json", "report.html", "report.pdf", "key_slice.png", "grad_cam.png"),
+    *("result.json", "metadata.json", "report.html", "report.pdf", "key_slice.png", "grad_cam.png"),
     *(f"dicom/{name}.dcm" for name in ("sr", "cam", "kos", "key", "overlay", "report")),
 }
 MARK = "ZZMARKZZ"
