@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     REFUSED = 3
     MODEL = 11
     OUTPUT = 12
+    PACS = 13
 
 
 class GastromapError(Exception):

@@ -18,7 +18,7 @@ __all__ = ["build_parser", "main"]
 _LOGGER = logging.getLogger("gastromap.cli")
 _INTERRUPTED = 130  # the shell's code for a process ended by Ctrl-C
 _EPILOG = """exit codes: 0 done, 1 internal fault, 2 wrong arguments, 3 input refused, 11 model unusable,
-12 output not writable. Errors are one line on stderr: CODE where: expected X, got Y. Remedy."""
+12 output not writable, 13 PACS. Errors are one line on stderr: CODE where: expected X, got Y. Remedy."""
 
 
 def build_parser() -> argparse.ArgumentParser:

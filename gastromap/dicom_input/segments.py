@@ -26,6 +26,7 @@ __all__ = [
     "is_tumour_name",
     "items_of",
     "names_node_or_metastasis",
+    "own_description",
     "own_result",
     "segment_pixels",
     "tumour_segments",
@@ -66,7 +67,12 @@ def names_node_or_metastasis(text: str) -> bool:
 
 def own_result(header: pydicom.Dataset) -> bool:
     """Whether this application wrote the object: it would confirm itself, or learn from itself, for ever."""
-    return str(header.get("SeriesDescription") or "").casefold().startswith("gastromap")
+    return own_description(str(header.get("SeriesDescription") or ""))
+
+
+def own_description(text: str) -> bool:
+    """Whether a SeriesDescription is that of an own result."""
+    return text.casefold().startswith("gastromap")
 
 
 def belongs_to(header: pydicom.Dataset, volume: CtVolume) -> bool:

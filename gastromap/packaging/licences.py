@@ -55,6 +55,7 @@ _OPENBLAS = f"BSD-3-Clause-Open-MPI AND {_GCC} AND LGPL-2.1-or-later"
 READ: Mapping[str, Licence] = {
     "colorama": _read("BSD-3-Clause", _FILE),
     "contourpy": _read("BSD-3-Clause", _FILE),
+    "dicomweb-client": _read("MIT", _FILE),
     "holoscan-cu13": _read(
         "Apache-2.0 AND LicenseRef-NVIDIA-Proprietary",
         "LICENSE.txt, and NVIDIA-AI-PRODUCT-EULA.txt beside it; NOTICE.txt puts GXF under Apache-2.0",
@@ -79,6 +80,7 @@ READ: Mapping[str, Licence] = {
     ),
     "protobuf": _read("BSD-3-Clause", _FILE),
     "pydicom": _read("MIT", _FILE),
+    "pynetdicom": _read("MIT", _FILE),
     "python-gdcm": _read(
         "Apache-2.0 AND BSD-3-Clause AND OpenSSL",
         "metadata for the wrapper, GDCM's own licence, OpenSSL 1.1.1 in python_gdcm.libs",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import pytest
+import requests
 
-__all__ = ["USER", "running_orthanc"]
+__all__ = ["USER", "OrthancServer", "running_orthanc", "running_pacs"]
 
 USER = ("gastromap", "trial")
 _START_S = 30.0
@@ -25,30 +30,98 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class OrthancServer:
+    """A server that answers.
+
+    Attributes
+    ----------
+    url : str
+        REST; DICOMweb lies below ``/dicom-web``.
+    dicom_port : int
+        Its title is ``ORTHANC``; it knows ``GASTROMAP`` at ``listen_port``.
+    """
+
+    url: str
+    dicom_port: int
+    listen_port: int
+    process: subprocess.Popen[bytes]
+
+    def upload(self, files: Iterable[Path]) -> None:
+        """Put files into it by REST."""
+        for path in files:
+            requests.post(f"{self.url}/instances", data=path.read_bytes(), auth=USER, timeout=30).raise_for_status()
+
+    def ids(self, level: str) -> list[str]:
+        """Orthanc's own identifiers of all ``patients``, ``studies``, ``series`` or ``instances``."""
+        answer = requests.get(f"{self.url}/{level}", auth=USER, timeout=30)
+        answer.raise_for_status()
+        found: list[str] = answer.json()
+        return found
+
+    def files(self) -> dict[str, bytes]:
+        """Every instance as a file, by SOP Instance UID."""
+        found = {}
+        for name in self.ids("instances"):
+            content = requests.get(f"{self.url}/instances/{name}/file", auth=USER, timeout=30).content
+            found[str(pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID)] = content
+        return found
+
+
 @contextmanager
 def running_orthanc(folder: Path, *, stable_age_s: int = 1) -> Iterator[str]:
     """Start an Orthanc and give its address; the test is skipped where the program is missing."""
+    with _started(folder, {"DicomServerEnabled": False, "StableAge": stable_age_s}) as server:
+        yield server.url
+
+
+@contextmanager
+def running_pacs(folder: Path, **settings: object) -> Iterator[OrthancServer]:
+    """Start an Orthanc with DICOMweb and a DICOM port that knows who calls; skipped where either is missing."""
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    if not plugin.exists():
+        pytest.skip("no DICOMweb plug-in on this machine (Debian: apt-get install orthanc-dicomweb)")
+    listen = _free_port()
+    own = {
+        "DicomAet": "ORTHANC",
+        "DicomCheckCalledAet": True,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowStore": False,
+        "DicomAlwaysAllowFind": False,
+        "DicomAlwaysAllowGet": False,
+        "DicomModalities": {"app": {"AET": "GASTROMAP", "Host": "127.0.0.1", "Port": listen}},
+        "Plugins": [str(plugin)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "OverwriteInstances": False,
+    }
+    with _started(folder, {**own, **settings}, listen_port=listen) as server:
+        yield server
+
+
+@contextmanager
+def _started(folder: Path, own: Mapping[str, object], *, listen_port: int = 0) -> Iterator[OrthancServer]:
     program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip("no Orthanc on this machine (Debian: apt-get install orthanc)")
-    http = _free_port()
+    http, dicom = _free_port(), _free_port()
     settings = {
         "Name": "test",
         "HttpPort": http,
-        "DicomPort": _free_port(),
-        "DicomServerEnabled": False,
+        "DicomPort": dicom,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {USER[0]: USER[1]},
-        "StableAge": stable_age_s,
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
         "Plugins": [],
+        **own,
     }
-    (folder / "storage").mkdir(parents=True)
+    (folder / "storage").mkdir(parents=True, exist_ok=True)
     (folder / "orthanc.json").write_text(json.dumps(settings))
+    # Without it every small answer of the DICOM port waits for the one before.
+    environment = {**os.environ, "TCP_NODELAY": "1"}
     with (folder / "orthanc.log").open("wb") as log:
-        server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
+        server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log, env=environment)
         try:
             deadline = time.monotonic() + _START_S
             while True:
@@ -59,7 +132,7 @@ def running_orthanc(folder: Path, *, stable_age_s: int = 1) -> Iterator[str]:
                     assert server.poll() is None, (folder / "orthanc.log").read_text()[-2000:]
                     assert time.monotonic() < deadline, "Orthanc does not answer"
                     time.sleep(0.1)
-            yield f"http://127.0.0.1:{http}"
+            yield OrthancServer(f"http://127.0.0.1:{http}", dicom, listen_port, server)
         finally:
             server.terminate()
             server.wait(30)
