@@ -11,14 +11,20 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.options import Options, parse_options
 from gastromap.errors import ExitCode, GastromapError
 from gastromap.results import Comparison, StudyResult
+
+if TYPE_CHECKING:
+    from gastromap.pacs.settings import PacsSettings
 
 __all__ = ["main", "quiet"]
 
@@ -48,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _serve(words[1:])
         options = parse_options(words)
         debug = options.log_level == "DEBUG"
-        _run(options, start)
+        with _fetched(options) as given:
+            _run(given, start)
+        if options.pacs is not None:
+            _send(options.output, options.pacs)
     except GastromapError as error:
         return _fail(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
@@ -64,6 +73,30 @@ def _serve(words: Sequence[str]) -> int:
     from app.service.__main__ import main as serve
 
     return serve(words)
+
+
+@contextmanager
+def _fetched(options: Options) -> Iterator[Options]:
+    """Options with the studies of the PACS in a folder that goes at the end; a folder that was given stays."""
+    if not options.fetched or options.pacs is None:
+        yield options
+        return
+    from gastromap.pacs import fetch_study, remote_of
+
+    quiet(options.log_level)
+    with tempfile.TemporaryDirectory(prefix="gastromap-") as scratch:
+        for number, study in enumerate(options.fetched, start=1):
+            folder = Path(scratch) / f"study{number}"
+            folder.mkdir()
+            fetch_study(study, folder, remote=remote_of(options.pacs), settings=options.pacs)
+        yield replace(options, input=Path(scratch))
+
+
+def _send(output: Path, pacs: PacsSettings) -> None:
+    from gastromap.pacs import remote_of, send_result
+
+    done = send_result(output, remote=remote_of(pacs), settings=pacs)
+    sys.stdout.write(f"  {done.objects} objects in the PACS\n")
 
 
 def _run(options: Options, start: float) -> None:

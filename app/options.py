@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gastromap import __version__
 from gastromap.dicom_input.configuration import read_gate_settings
@@ -14,12 +15,15 @@ from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.studies import NamedStudies, Role
 from gastromap.errors import Refusal, UsageError
 
+if TYPE_CHECKING:
+    from gastromap.pacs.settings import PacsSettings
+
 __all__ = ["Options", "default_config", "default_models", "parse_options"]
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _EPILOG = """environment: HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_CONFIG_PATH stand in
 for -i, -o, -m and --config. exit codes: 0 result written, 1 internal fault, 2 wrong arguments, 3 input refused,
-11 model unusable, 12 output not writable. Research use, not for diagnosis."""
+11 model unusable, 12 output not writable, 13 PACS. Research use, not for diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Options:
     clinical: Path | None = None
     device: str = "auto"
     log_level: str = "WARNING"
+    pacs: PacsSettings | None = None  #: receives the result
+    fetched: tuple[str, ...] = ()  #: Study Instance UIDs to get from the PACS instead of ``input``
     config: Mapping[str, object] = field(default_factory=dict)  #: what differs from the defaults, for the record
 
 
@@ -87,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="clinical.json, or a CSV with a row a patient (default: clinical.json or .csv in the input)",
     )
+    parser.add_argument(
+        "--pacs", type=Path, metavar="YAML", help="send the result to this PACS (docs/pacs.md); the folder stays"
+    )
+    parser.add_argument(
+        "--study",
+        metavar="UID",
+        action="append",
+        default=[],
+        help="Study Instance UID to get from the PACS instead of -i; of two studies both are named",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
         "-l",
@@ -123,28 +139,23 @@ def _clinical(given: Path | None, folder: Path) -> Path | None:
     return next((folder / name for name in ("clinical.json", "clinical.csv") if (folder / name).is_file()), None)
 
 
-def parse_options(argv: Sequence[str] | None = None) -> Options:
-    """Parse and check the arguments.
+def _missing(name: str) -> UsageError:
+    return UsageError(
+        "ARGUMENT_MISSING", where="command line", expected=name, got="none", remedy="See python -m app --help."
+    )
 
-    Raises
-    ------
-    UsageError
-        ``INPUT_MISSING``, ``ARGUMENT_MISSING``, ``CONFIG_INVALID``.
-    Refusal
-        ``NO_DICOM`` for an input folder without a single file.
-    SystemExit
-        With code 2 from argparse, for unknown arguments.
-    """
-    given = _parser().parse_args(argv)
-    source = _path(given.input, "HOLOSCAN_INPUT_PATH", None)
-    target = _path(given.output, "HOLOSCAN_OUTPUT_PATH", None)
-    models, config = given.model or default_models(), given.config or default_config()
-    for path, name in ((source, "-i INPUT"), (target, "-o OUTPUT")):
-        if path is None:
-            raise UsageError(
-                "ARGUMENT_MISSING", where="command line", expected=name, got="none", remedy="See python -m app --help."
-            )
-    assert source is not None and target is not None  # noqa: S101, PT018
+
+def _without_folder(given: argparse.Namespace) -> Path:
+    if given.input is not None:
+        raise UsageError(
+            "ARGUMENTS", where="command line", expected="-i or --study", got="both", remedy="Leave one of them out."
+        )
+    if given.pacs is None:
+        raise _missing("--pacs YAML with --study")
+    return Path()
+
+
+def _check_folder(source: Path) -> None:
     if not source.is_dir():
         raise UsageError(
             "INPUT_MISSING", where="input", expected="a folder", got="none", remedy="Name the folder of the study (-i)."
@@ -157,6 +168,38 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
             got="an empty folder",
             remedy="Check the input folder.",
         )
+
+
+def parse_options(argv: Sequence[str] | None = None) -> Options:
+    """Parse and check the arguments.
+
+    Raises
+    ------
+    UsageError
+        ``INPUT_MISSING``, ``ARGUMENT_MISSING``, ``ARGUMENTS``, ``CONFIG_INVALID``, ``PACS_SETTINGS``.
+    Refusal
+        ``NO_DICOM`` for an input folder without a single file.
+    SystemExit
+        With code 2 from argparse, for unknown arguments.
+    """
+    given = _parser().parse_args(argv)
+    source = _path(given.input, "HOLOSCAN_INPUT_PATH", None)
+    target = _path(given.output, "HOLOSCAN_OUTPUT_PATH", None)
+    models, config = given.model or default_models(), given.config or default_config()
+    if given.study:
+        # What the environment names is not meant where the studies are.
+        source = _without_folder(given)
+    for path, name in ((source, "-i INPUT"), (target, "-o OUTPUT")):
+        if path is None:
+            raise _missing(name)
+    assert source is not None and target is not None  # noqa: S101, PT018
+    if not given.study:
+        _check_folder(source)
+    pacs = None
+    if given.pacs is not None:
+        from gastromap.pacs.settings import read_pacs_settings
+
+        pacs = read_pacs_settings(given.pacs)
     settings, overrides = read_gate_settings(config)
     return Options(
         input=source,
@@ -167,8 +210,10 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         series=tuple(given.series),
         only=given.only,
         studies=NamedStudies(given.baseline, given.followup),
-        clinical=_clinical(given.clinical, source),
+        clinical=given.clinical if given.study else _clinical(given.clinical, source),
         device=given.device,
         log_level=given.log_level,
+        pacs=pacs,
+        fetched=tuple(given.study),
         config=overrides,
     )

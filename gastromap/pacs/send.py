@@ -49,7 +49,7 @@ def send_result(folder: Path, *, remote: Remote, settings: PacsSettings) -> Sent
         As of :func:`result_objects`.
     PacsError
         Why it could not be sent. ``PACS_HALF_SENT`` names how many objects the PACS has: nothing can take them back,
-        so the same command should be run again.
+        so it should be sent again.
     """
     objects = result_objects(folder)
     delivery = _Delivery(objects, remote)
@@ -111,7 +111,7 @@ class _Delivery:
             where="PACS",
             expected=f"{len(self._objects)} objects stored",
             got=f"{count}, then {error.code}: {error.got}",
-            remedy="Run the same command again: what is there is not sent twice.",
+            remedy="Run gastromap send on the result folder: what is there is not sent twice.",
         )
 
 
