@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,15 +80,11 @@ def _fetched(options: Options) -> Iterator[Options]:
     if not options.fetched or options.pacs is None:
         yield options
         return
-    from gastromap.pacs import fetch_study, remote_of
+    from gastromap.pacs import fetched_studies
 
     quiet(options.log_level)
-    with tempfile.TemporaryDirectory(prefix="gastromap-") as scratch:
-        for number, study in enumerate(options.fetched, start=1):
-            folder = Path(scratch) / f"study{number}"
-            folder.mkdir()
-            fetch_study(study, folder, remote=remote_of(options.pacs), settings=options.pacs)
-        yield replace(options, input=Path(scratch))
+    with fetched_studies(options.fetched, options.pacs) as folder:
+        yield replace(options, input=folder)
 
 
 def _send(output: Path, pacs: PacsSettings) -> None:

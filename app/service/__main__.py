@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-m", "--model", type=Path, help="folder that holds the bundles (default: bundles)")
     parser.add_argument("--config", type=Path, metavar="YAML", help="limits of the input gate (default: MAP.yaml)")
+    parser.add_argument(
+        "--pacs", type=Path, metavar="YAML", help="where studies are got from and results sent to (docs/pacs.md)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
     parser.add_argument(
@@ -57,7 +60,7 @@ def make_service(given: argparse.Namespace) -> Starlette:
     Raises
     ------
     UsageError
-        ``ARGUMENT_MISSING``, ``INPUT_MISSING``, ``TOKEN_FILE``.
+        ``ARGUMENT_MISSING``, ``INPUT_MISSING``, ``TOKEN_FILE``, ``PACS_SETTINGS``.
     OutputError
         ``OUTPUT_UNWRITABLE``.
     """
@@ -91,6 +94,7 @@ def make_service(given: argparse.Namespace) -> Starlette:
             metrics=metrics,
             input_root=source,
             config=given.config or default_config(),
+            pacs=_pacs(given.pacs),
             token=_token(given.token_file),
             grace_seconds=given.grace,
         )
@@ -104,6 +108,15 @@ def _folder(given: Path | None, variable: str, name: str) -> Path:
             "ARGUMENT_MISSING", where="command line", expected=name, got="none", remedy="See app serve --help."
         )
     return given or Path(str(value))
+
+
+def _pacs(path: Path | None) -> Path | None:
+    if path is not None:
+        from gastromap.pacs import read_pacs_settings, remote_of
+
+        # Also whether passwords and certificates are where it says.
+        remote_of(read_pacs_settings(path))
+    return None if path is None else path.resolve()
 
 
 def _token(path: Path | None) -> str | None:

@@ -42,6 +42,7 @@ class Service:
     metrics: Metrics
     input_root: Path
     config: Path | None = None
+    pacs: Path | None = None
     token: str | None = None
     grace_seconds: float = 30.0
 
@@ -113,7 +114,9 @@ class _Routes:
         try:
             content = json.loads(body)
             # The walk below the input root may meet a slow file system.
-            wanted = await run_in_threadpool(checked, content, root=service.input_root, config=service.config)
+            wanted = await run_in_threadpool(
+                checked, content, root=service.input_root, config=service.config, pacs=service.pacs
+            )
             job, new = await run_in_threadpool(service.store.add, wanted, key=key)
         except ValueError:
             return _error(400, "REQUEST_INVALID request: expected JSON, got something else. See docs/service.md.")

@@ -13,7 +13,7 @@ from gastromap.errors import UsageError
 __all__ = ["checked", "study_request"]
 
 _TEXTS = ("folder", "baseline", "followup", "only", "clinical")
-_LISTS = ("key_slices", "series")
+_LISTS = ("key_slices", "series", "studies")
 _ROLES = ("baseline", "followup")
 
 
@@ -21,18 +21,21 @@ def _wrong(expected: str, got: str) -> UsageError:
     return UsageError("REQUEST_INVALID", where="request", expected=expected, got=got, remedy="See docs/service.md.")
 
 
-def checked(body: Any, *, root: Path, config: Path | None) -> dict[str, Any]:
+def checked(body: Any, *, root: Path, config: Path | None, pacs: Path | None = None) -> dict[str, Any]:
     """Check a submission.
 
     Parameters
     ----------
     body : object
-        JSON: ``folder`` (below the input root) and, where wanted, ``key_slices``, ``series``, ``baseline``,
-        ``followup``, ``only``, ``clinical`` (a file below the input root).
+        JSON: ``folder`` (below the input root) or ``studies`` (Study Instance UIDs in the PACS) and, where wanted,
+        ``key_slices``, ``series``, ``baseline``, ``followup``, ``only``, ``clinical`` (a file below the input root),
+        ``send`` (whether the PACS gets the result; of its own studies it does unless this is false).
     root : Path
         Folder that studies may be read from.
     config : Path, optional
         Limits of the input gate.
+    pacs : Path, optional
+        Settings of the PACS that the service works with.
 
     Returns
     -------
@@ -44,11 +47,11 @@ def checked(body: Any, *, root: Path, config: Path | None) -> dict[str, Any]:
     UsageError
         ``REQUEST_INVALID``; ``INPUT_MISSING`` where there is no such folder.
     """
-    if not isinstance(body, dict) or not isinstance(body.get("folder"), str):
-        raise _wrong('a JSON object with the text "folder"', "something else")
-    unknown = sorted(set(body) - {*_TEXTS, *_LISTS})
+    if not isinstance(body, dict) or bool(body.get("folder")) == bool(body.get("studies")):
+        raise _wrong('a JSON object with "folder" or "studies"', "something else")
+    unknown = sorted(set(body) - {*_TEXTS, *_LISTS, "send"})
     if unknown:
-        raise _wrong(f"the names {', '.join((*_TEXTS, *_LISTS))}", f"{len(unknown)} unknown ones")
+        raise _wrong(f"the names {', '.join((*_TEXTS, *_LISTS, 'send'))}", f"{len(unknown)} unknown ones")
     for name in _TEXTS:
         if body.get(name) is not None and not isinstance(body[name], str):
             raise _wrong(f"a text for {name}", "something else")
@@ -59,20 +62,34 @@ def checked(body: Any, *, root: Path, config: Path | None) -> dict[str, Any]:
     if body.get("only") not in (None, *_ROLES):
         raise _wrong("only: baseline or followup", "another word")
     request = {name: body[name] for name in (*_TEXTS, *_LISTS) if body.get(name)}
-    request["folder"] = str(_below(root, body["folder"]))
-    if not Path(request["folder"]).is_dir():
-        raise UsageError(
-            "INPUT_MISSING",
-            where="request",
-            expected="a folder below the input root",
-            got="none",
-            remedy="Put the study there first.",
-        )
+    request |= _exchange(body, pacs)
+    if "folder" in request:
+        request["folder"] = str(_below(root, body["folder"]))
+        if not Path(request["folder"]).is_dir():
+            raise UsageError(
+                "INPUT_MISSING",
+                where="request",
+                expected="a folder below the input root",
+                got="none",
+                remedy="Put the study there first.",
+            )
     if "clinical" in request:
         request["clinical"] = str(_below(root, request["clinical"]))
     if config is not None:
         request["config"] = str(config)
     return request
+
+
+def _exchange(body: dict[str, Any], pacs: Path | None) -> dict[str, Any]:
+    """Settings of the PACS and whether it gets the result, where it has a part in this."""
+    send = body.get("send")
+    if send is not None and not isinstance(send, bool):
+        raise _wrong("send: true or false", "something else")
+    if not (body.get("studies") or send):
+        return {}
+    if pacs is None:
+        raise _wrong("a service that was started with --pacs", "one without a PACS")
+    return {"pacs": str(pacs), "send": send is not False}
 
 
 def _below(root: Path, name: str) -> Path:
@@ -83,8 +100,8 @@ def _below(root: Path, name: str) -> Path:
     return path
 
 
-def study_request(request: Mapping[str, Any]) -> Any:
-    """What :class:`gastromap.pipeline.StudyPipeline` takes.
+def study_request(request: Mapping[str, Any], folder: Path) -> Any:
+    """What :class:`gastromap.pipeline.StudyPipeline` takes, with the folder that holds the studies.
 
     Raises
     ------
@@ -94,10 +111,9 @@ def study_request(request: Mapping[str, Any]) -> Any:
     from gastromap.dicom_input import GateSettings
     from gastromap.pipeline import StudyRequest
 
-    folder = Path(request["folder"])
     settings = read_gate_settings(Path(request["config"]))[0] if "config" in request else GateSettings()
     clinical = Path(request["clinical"]) if "clinical" in request else None
-    if clinical is None:
+    if clinical is None and "folder" in request:
         clinical = next((folder / n for n in ("clinical.json", "clinical.csv") if (folder / n).is_file()), None)
     return StudyRequest(
         input=folder,

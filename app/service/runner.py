@@ -113,8 +113,9 @@ class Runner:
         return False
 
     def _work(self, job: Job) -> None:
-        # What a killed process left behind has no result.json and is no result.
-        shutil.rmtree(self.folder(job.id), ignore_errors=True)
+        if not self._complete(job):
+            # What a killed process left behind has no result.json and is no result.
+            shutil.rmtree(self.folder(job.id), ignore_errors=True)
         started = time.perf_counter()
         try:
             answer = self._worker.run(job.request, self.folder(job.id), timeout_seconds=self._study_seconds)
@@ -131,15 +132,21 @@ class Runner:
         self._end(job, state, answer)
 
     def _settle(self, job: Job, *, late: bool = False) -> None:
-        """Decide about a job whose worker is gone: the folder knows whether it was done."""
-        if (self.folder(job.id) / _RESULT).is_file():
+        """Decide about a job whose worker is gone: the folder knows whether it was done, the PACS what it has."""
+        if self._complete(job) and not job.request.get("send"):
             self._end(job, "done", Answer("done"))
+        elif self._complete(job) and job.attempts >= _MAX_ATTEMPTS:
+            line = "PACS_HALF_SENT run: expected the result sent, got an end of the process. Run gastromap send on it."
+            self._end(job, "done", Answer("done", "PACS_HALF_SENT", line, int(ExitCode.PACS)))
         elif late:
             self._fail(job, "STUDY_TIMEOUT", f"an end within {self._study_seconds:g} s", "none")
         elif job.attempts >= _MAX_ATTEMPTS:
             self._fail(job, "WORKER_DIED", "the study to end", f"{job.attempts} ends of the process that staged it")
         else:
             self._store.requeue(job.id)
+
+    def _complete(self, job: Job) -> bool:
+        return (self.folder(job.id) / _RESULT).is_file()
 
     def _fail(self, job: Job, code: str, expected: str, got: str) -> None:
         line = f"{code} run: expected {expected}, got {got}. Stage the study with python -m app and report the fault."

@@ -12,12 +12,16 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gastromap.errors import ExitCode, GastromapError, Refusal
+
+if TYPE_CHECKING:
+    from gastromap.run_record import Stopwatch
 
 __all__ = ["Answer", "Worker", "WorkerDiedError"]
 
@@ -176,28 +180,55 @@ def _pipeline(models: str, device: str, threads: int) -> Any:
 
 
 def _answer(pipeline: Any, request: Mapping[str, Any], output: str) -> Answer:
-    from app.service.requests import study_request
-    from gastromap.output import prepare_output
     from gastromap.run_record import Stopwatch
 
     watch = Stopwatch()
     start = time.perf_counter()
     code, message, exit_code, state = "", "", int(ExitCode.OK), "done"
+    target = Path(output)
     try:
-        folder = prepare_output(Path(output))
-        try:
-            pipeline(study_request(request), folder, watch=watch)
-        except BaseException:
-            folder.discard()
-            raise
+        # A worker that died while it sent has left a whole result.
+        if not (target / "result.json").is_file():
+            _stage(pipeline, request, target, watch)
+        if request.get("send"):
+            with watch.stage("send"):
+                _send(request, target)
     except GastromapError as error:
         code, message, exit_code = error.code, str(error), int(error.exit_code)
-        state = "refused" if isinstance(error, Refusal) or error.exit_code == ExitCode.USAGE else "failed"
+        if not (target / "result.json").is_file():
+            state = "refused" if isinstance(error, Refusal) or error.exit_code == ExitCode.USAGE else "failed"
     except Exception as error:  # noqa: BLE001 -- the last door: a name, never a text that could quote the patient
         code, exit_code, state = "INTERNAL", int(ExitCode.INTERNAL), "failed"
         message = f"INTERNAL run: expected no fault, got {type(error).__name__}. Report it."
     watch.seconds["total"] = time.perf_counter() - start
     return Answer(state, code, message, exit_code, dict(watch.seconds), _resident_bytes())
+
+
+def _stage(pipeline: Any, request: Mapping[str, Any], target: Path, watch: Stopwatch) -> None:
+    from app.service.requests import study_request
+    from gastromap.output import prepare_output
+    from gastromap.pacs import fetched_studies, read_pacs_settings
+
+    with ExitStack() as stack:
+        if "studies" in request:
+            with watch.stage("fetch"):
+                settings = read_pacs_settings(Path(request["pacs"]))
+                source = stack.enter_context(fetched_studies(request["studies"], settings))
+        else:
+            source = Path(request["folder"])
+        folder = prepare_output(target)
+        try:
+            pipeline(study_request(request, source), folder, watch=watch)
+        except BaseException:
+            folder.discard()
+            raise
+
+
+def _send(request: Mapping[str, Any], target: Path) -> None:
+    from gastromap.pacs import read_pacs_settings, remote_of, send_result
+
+    settings = read_pacs_settings(Path(request["pacs"]))
+    send_result(target, remote=remote_of(settings), settings=settings)
 
 
 def _resident_bytes() -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gastromap.dicom_input.segments import own_description
 from gastromap.pacs.attempts import with_attempts
 from gastromap.pacs.remote import PacsError, Remote, RemoteSeries
-from gastromap.pacs.settings import PacsSettings
+from gastromap.pacs.settings import PacsSettings, remote_of
 
-__all__ = ["fetch_study"]
+__all__ = ["fetch_study", "fetched_studies"]
 
 _log = logging.getLogger(__name__)
 _MODALITIES = frozenset({"CT", "SEG", "RTSTRUCT", "KO"})
@@ -79,6 +81,23 @@ def fetch_study(
         progress(number, len(series))
     _log.info("%d instances of %d series fetched", total, len(series))
     return total
+
+
+@contextmanager
+def fetched_studies(study_uids: Sequence[str], settings: PacsSettings) -> Iterator[Path]:
+    """Folder with studies of a PACS, which goes at the end of the block.
+
+    Raises
+    ------
+    PacsError
+        As of :func:`fetch_study`.
+    """
+    with tempfile.TemporaryDirectory(prefix="gastromap-") as scratch:
+        for number, study in enumerate(study_uids, start=1):
+            folder = Path(scratch) / f"study{number}"
+            folder.mkdir()
+            fetch_study(study, folder, remote=remote_of(settings), settings=settings)
+        yield Path(scratch)
 
 
 def _fetch(remote: Remote, study_uid: str, series: RemoteSeries, target: Path) -> int:
