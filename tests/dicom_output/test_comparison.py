@@ -362,7 +362,7 @@ class TestFolder:
         _, folder = written
         names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert names == {
-            *("result.json", "report.html", "report.pdf", "key_slice.png", "grad_cam.png"),
+            *("result.json", "metadata.json", "report.html", "report.pdf", "key_slice.png", "grad_cam.png"),
             *("key_slice_after.png", "grad_cam_after.png"),
             *(f"dicom/{name}.dcm" for name in ALL),
         }
