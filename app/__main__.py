@@ -88,9 +88,9 @@ def _fetched(options: Options) -> Iterator[Options]:
 
 
 def _send(output: Path, pacs: PacsSettings) -> None:
-    from gastromap.pacs import remote_of, send_result
+    from gastromap.pacs import send_result
 
-    done = send_result(output, remote=remote_of(pacs), settings=pacs)
+    done = send_result(output, pacs)
     sys.stdout.write(f"  {done.objects} objects in the PACS\n")
 
 

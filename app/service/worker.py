@@ -191,8 +191,10 @@ def _answer(pipeline: Any, request: Mapping[str, Any], output: str) -> Answer:
         if not (target / "result.json").is_file():
             _stage(pipeline, request, target, watch)
         if request.get("send"):
+            from gastromap.pacs import read_pacs_settings, send_result
+
             with watch.stage("send"):
-                _send(request, target)
+                send_result(target, read_pacs_settings(Path(request["pacs"])))
     except GastromapError as error:
         code, message, exit_code = error.code, str(error), int(error.exit_code)
         if not (target / "result.json").is_file():
@@ -222,13 +224,6 @@ def _stage(pipeline: Any, request: Mapping[str, Any], target: Path, watch: Stopw
         except BaseException:
             folder.discard()
             raise
-
-
-def _send(request: Mapping[str, Any], target: Path) -> None:
-    from gastromap.pacs import read_pacs_settings, remote_of, send_result
-
-    settings = read_pacs_settings(Path(request["pacs"]))
-    send_result(target, remote=remote_of(settings), settings=settings)
 
 
 def _resident_bytes() -> int:

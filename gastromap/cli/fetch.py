@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from gastromap.pacs import fetch_study, read_pacs_settings, remote_of
+    from gastromap.pacs import fetch_studies, read_pacs_settings
 
     settings = read_pacs_settings(arguments.pacs)
     out = Path(os.path.abspath(arguments.out))
@@ -45,11 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     staging = Path(tempfile.mkdtemp(prefix=".fetching-", dir=out.parent))
     try:
-        total = 0
-        for number, study in enumerate(arguments.study, start=1):
-            folder = staging / f"study{number}"
-            folder.mkdir()
-            total += fetch_study(study, folder, remote=remote_of(settings), settings=settings, progress=_show)
+        total = fetch_studies(arguments.study, staging, settings, progress=_show)
         staging.chmod(0o755)
         os.rename(staging, out)
     finally:

@@ -24,9 +24,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from gastromap.pacs import read_pacs_settings, remote_of, send_result
+    from gastromap.pacs import read_pacs_settings, send_result
 
-    settings = read_pacs_settings(arguments.pacs)
-    done = send_result(arguments.result, remote=remote_of(settings), settings=settings)
+    done = send_result(arguments.result, read_pacs_settings(arguments.pacs))
     print(f"{done.objects} objects in the PACS, {done.sent} sent now")
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pydicom
 from pydicom import config
@@ -30,9 +31,12 @@ __all__ = [
     "MANUFACTURER",
     "SEQUENCES",
     "ObjectContext",
+    "derived_uid",
     "device_uid",
+    "equipment_arguments",
     "finish",
     "new_uid",
+    "object_arguments",
     "object_context",
     "source_reference",
 ]
@@ -94,7 +98,32 @@ def new_uid() -> UID:
 
 def device_uid(model: ModelIdentity) -> UID:
     """Return the UID of the device "this software with these weights": new for every checkpoint, stable for one."""
-    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, 'gastromap checkpoint ' + model.weights_sha256).int}")
+    return derived_uid(f"gastromap checkpoint {model.weights_sha256}")
+
+
+def derived_uid(name: str) -> UID:
+    """Return a UID that is the same for the same name."""
+    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}")
+
+
+def object_arguments(series_number: int) -> dict[str, Any]:
+    """Arguments that every class of highdicom wants: a series of its own with one object in it."""
+    return {
+        "series_instance_uid": new_uid(),
+        "series_number": series_number,
+        "sop_instance_uid": new_uid(),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+    }
+
+
+def equipment_arguments(context: ObjectContext) -> dict[str, Any]:
+    """Further arguments of those that describe their equipment; :func:`finish` has the last word."""
+    return {
+        "manufacturer_model_name": context.encoding.own(context.model.name)[:64],
+        "software_versions": context.application_version,
+        "device_serial_number": context.model.weights_sha256[:16],
+    }
 
 
 def _zone(offset: str) -> timezone | None:

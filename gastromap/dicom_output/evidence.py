@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from gastromap.dicom_output.attributes import new_uid, source_reference
+from gastromap.dicom_output.attributes import derived_uid, source_reference
 from gastromap.volume import CtVolume
 
-__all__ = ["described_slice", "geometry_slices"]
+__all__ = ["described_slice", "located_slice"]
 
 
 def described_slice(volume: CtVolume, index: int) -> Dataset:
@@ -27,22 +27,17 @@ def described_slice(volume: CtVolume, index: int) -> Dataset:
     return item
 
 
-def geometry_slices(volume: CtVolume) -> list[Dataset]:
-    """Describe all slices of a volume with their places in the patient, for objects that lie on the same grid.
+def located_slice(volume: CtVolume, index: int) -> Dataset:
+    """Describe one source slice with its place in the patient, for objects that lie on the same grid.
 
     Where the source does not state its thickness, the distance between slices stands for it; where it names no frame
-    of reference, the slices share a new one.
+    of reference, one made of the series stands for it, so that all objects on a series share it.
     """
-    thickness = float(volume.series.thickness_mm or volume.step_mm)
-    frame = new_uid()
-    items = []
-    for index in range(len(volume.sources)):
-        item = _identified(volume, index)
-        _locate(item, volume, index, thickness_mm=thickness)
-        if "FrameOfReferenceUID" not in item:
-            item.FrameOfReferenceUID = frame
-        items.append(item)
-    return items
+    item = _identified(volume, index)
+    _locate(item, volume, index, thickness_mm=float(volume.series.thickness_mm or volume.step_mm))
+    if "FrameOfReferenceUID" not in item:
+        item.FrameOfReferenceUID = derived_uid(f"gastromap frame of {volume.series.series_instance_uid}")
+    return item
 
 
 def _identified(volume: CtVolume, index: int) -> Dataset:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, device_uid, finish, new_uid
+from gastromap.dicom_output.attributes import ObjectContext, finish, object_arguments
 from gastromap.dicom_output.codes import C, code
 from gastromap.dicom_output.evidence import described_slice
+from gastromap.dicom_output.sr_groups import device_observer
 from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.results import KeySlice
 from gastromap.volume import CtVolume
@@ -32,28 +33,18 @@ def build_key_object(key: KeySlice, volume: CtVolume, context: ObjectContext) ->
     Dataset
         Key Object Selection Document, finished. As input of a later run it is passed over, as all own results are.
     """
-    from highdicom import ko, sr
+    from highdicom import ko
 
     slice_ = described_slice(volume, key.index)
-    observer = sr.ObserverContext(
-        observer_type=code(C.DEVICE),
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=device_uid(context.model), name=MANUFACTURER, manufacturer_name=MANUFACTURER
-        ),
-    )
     selection = ko.KeyObjectSelection(
         document_title=code(C.OF_INTEREST),
         referenced_objects=[slice_],
-        observer_device_context=observer,
+        observer_device_context=device_observer(context),
         description=f"Slice that was staged, found by {key.origin}; {RESEARCH_USE}",
     )
     document = ko.KeyObjectSelectionDocument(
         evidence=[slice_],
         content=selection,
-        series_instance_uid=new_uid(),
-        series_number=KEY_OBJECT_SERIES_NUMBER,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
+        **object_arguments(KEY_OBJECT_SERIES_NUMBER),
     )
     return finish(document, context, description="key slice mark")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
-from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, finish, new_uid
+from gastromap.dicom_output.attributes import ObjectContext, equipment_arguments, finish, object_arguments
 from gastromap.dicom_output.codes import C, code
-from gastromap.dicom_output.evidence import geometry_slices
+from gastromap.dicom_output.evidence import located_slice
 from gastromap.reports.phrases import heat_map_meaning, sentence, stage_label
 from gastromap.results import GradCamResult
 from gastromap.volume import CtVolume
@@ -44,19 +44,12 @@ def build_parametric_map(grad_cam: GradCamResult, volume: CtVolume, context: Obj
         intercept=0.0,
         quantity_definition=code(C.GRADIENT_CLASS_ACTIVATION),
     )
-    (source,) = geometry_slices(volume)[grad_cam.index : grad_cam.index + 1]
     meaning = heat_map_meaning(stage_label(volume.role, grad_cam.stage))
     made = ParametricMap(
-        source_images=[source],
+        source_images=[located_slice(volume, grad_cam.index)],
         pixel_array=np.asarray(grad_cam.heatmap, np.float32),
-        series_instance_uid=new_uid(),
-        series_number=MAP_SERIES_NUMBER,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.encoding.own(context.model.name)[:64],
-        software_versions=context.application_version,
-        device_serial_number=context.model.weights_sha256[:16],
+        **object_arguments(MAP_SERIES_NUMBER),
+        **equipment_arguments(context),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         window_center=0.5,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, finish, new_uid
-from gastromap.dicom_output.evidence import geometry_slices
+from gastromap.dicom_output.attributes import ObjectContext, equipment_arguments, finish, object_arguments
+from gastromap.dicom_output.evidence import located_slice
 from gastromap.preprocessing.volume import SOFT_TISSUE_HU
 from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.results import KeySlice, Tumour
@@ -38,7 +38,7 @@ def build_presentation_state(tumour: Tumour, key: KeySlice, volume: CtVolume, co
     """
     from highdicom import ModalityLUTTransformation, pr
 
-    slice_ = geometry_slices(volume)[key.index]
+    slice_ = located_slice(volume, key.index)
     header = volume.sources[key.index].header
     low, high = SOFT_TISSUE_HU
     layer = pr.GraphicLayer("TUMOUR", order=1, description="Outline of the tumour")
@@ -53,14 +53,8 @@ def build_presentation_state(tumour: Tumour, key: KeySlice, volume: CtVolume, co
     )
     state = pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[slice_],
-        series_instance_uid=new_uid(),
-        series_number=PRESENTATION_SERIES_NUMBER,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.encoding.own(context.model.name)[:64],
-        software_versions=context.application_version,
-        device_serial_number=context.model.weights_sha256[:16],
+        **object_arguments(PRESENTATION_SERIES_NUMBER),
+        **equipment_arguments(context),
         content_label="TUMOUR_OUTLINE",
         content_description=f"Tumour on the key slice, {RESEARCH_USE}",
         graphic_layers=[layer],

@@ -7,9 +7,16 @@ from dataclasses import replace
 import numpy as np
 from pydicom.dataset import Dataset
 
-from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, finish, new_uid
+from gastromap.dicom_output.attributes import (
+    MANUFACTURER,
+    ObjectContext,
+    equipment_arguments,
+    finish,
+    new_uid,
+    object_arguments,
+)
 from gastromap.dicom_output.codes import C, code
-from gastromap.dicom_output.evidence import geometry_slices
+from gastromap.dicom_output.evidence import located_slice
 from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.results import Tumour
 from gastromap.volume import CtVolume
@@ -43,6 +50,8 @@ def build_segmentation(tumour: Tumour, volume: CtVolume, context: ObjectContext)
 
     model = tumour.model
     assert model is not None  # noqa: S101 -- of every tumour that a model found
+    # The equipment is the model that drew it, not the one that staged.
+    context = replace(context, model=model)
     described = SegmentDescription(
         segment_number=1,
         segment_label="Tumour",
@@ -62,21 +71,14 @@ def build_segmentation(tumour: Tumour, volume: CtVolume, context: ObjectContext)
     )
     described.RecommendedDisplayCIELabValue = list(_COLOUR)
     segmentation = Segmentation(
-        source_images=geometry_slices(volume),
+        source_images=[located_slice(volume, index) for index in range(len(volume.sources))],
         pixel_array=tumour.mask.astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[described],
-        series_instance_uid=new_uid(),
-        series_number=SEG_SERIES_NUMBER,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.encoding.own(model.name)[:64],
-        software_versions=context.application_version,
-        device_serial_number=model.weights_sha256[:16],
+        **object_arguments(SEG_SERIES_NUMBER),
+        **equipment_arguments(context),
         content_label="TUMOUR",
         content_description=f"Tumour outlined by a model, {RESEARCH_USE}",
     )
     segmentation.ContentQualification = "RESEARCH"
-    # The equipment is the model that drew it, not the one that staged.
-    return finish(segmentation, replace(context, model=model), description="tumour outline")
+    return finish(segmentation, context, description="tumour outline")

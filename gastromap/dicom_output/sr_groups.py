@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, new_uid, source_reference
+from gastromap.dicom_output.attributes import MANUFACTURER, ObjectContext, device_uid, new_uid, source_reference
 from gastromap.dicom_output.codes import CT_CATEGORY_VALUES, C, CodedEntry, code
 from gastromap.reports.phrases import RESEARCH_USE, SIZE_ORIGINS, heat_map_method, stage_label
 from gastromap.results import GradCamResult, KeySlice, ModelIdentity, StageResult, Tumour
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GroupMaker",
     "algorithm",
+    "device_observer",
     "followup_point",
     "pretreatment_point",
     "size_group",
@@ -62,6 +63,22 @@ def stage_algorithm(
             "staging system AJCC 8",
             f"calibration {stage.confidence.calibration or 'none'}",
             *(() if grad_cam is None else (f"explanation {heat_map_method(grad_cam)}",)),
+        ),
+    )
+
+
+def device_observer(context: ObjectContext) -> sr.ObserverContext:
+    """Name this program with its weights as the observer (TID 1004)."""
+    from highdicom import sr
+
+    return sr.ObserverContext(
+        observer_type=code(C.DEVICE),
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=device_uid(context.model),
+            name=MANUFACTURER,
+            manufacturer_name=MANUFACTURER,
+            model_name=context.encoding.own(context.model.name),
+            serial_number=context.model.weights_sha256[:16],
         ),
     )
 

@@ -13,15 +13,15 @@ from pydicom.dataset import Dataset
 from gastromap.dicom_output.attributes import (
     MANUFACTURER,
     ObjectContext,
-    device_uid,
     finish,
-    new_uid,
+    object_arguments,
 )
 from gastromap.dicom_output.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, PRIVATE_SCHEME_UID, C, code
 from gastromap.dicom_output.evidence import described_slice
 from gastromap.dicom_output.sr_comparison import comparison_groups
 from gastromap.dicom_output.sr_groups import (
     GroupMaker,
+    device_observer,
     followup_point,
     pretreatment_point,
     size_group,
@@ -110,19 +110,9 @@ def build_structured_report(result: StudyResult, context: ObjectContext, outline
     from highdicom import sr
 
     evidence = [described_slice(volume, index) for volume, index in _read_slices(result)]
-    observer = sr.ObserverContext(
-        observer_type=code(C.DEVICE),
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=device_uid(context.model),
-            name=MANUFACTURER,
-            manufacturer_name=MANUFACTURER,
-            model_name=context.encoding.own(context.model.name),
-            serial_number=context.model.weights_sha256[:16],
-        ),
-    )
     described = [item for item in evidence if item.Modality]
     content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
+        observation_context=sr.ObservationContext(observer_device_context=device_observer(context)),
         procedure_reported=code(C.CT_ABDOMEN_CONTRAST),
         imaging_measurements=_groups(result, context, outlines),
         referenced_images=described or None,
@@ -130,11 +120,7 @@ def build_structured_report(result: StudyResult, context: ObjectContext, outline
     report = sr.Comprehensive3DSR(
         evidence=[*evidence, *(_identified(item) for item in (outlines.after, outlines.before) if item is not None)],
         content=content,
-        series_instance_uid=new_uid(),
-        series_number=SR_SERIES_NUMBER,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
+        **object_arguments(SR_SERIES_NUMBER),
         is_complete=True,
         is_final=False,
         is_verified=False,

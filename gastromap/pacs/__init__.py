@@ -1,6 +1,6 @@
 """Studies from a PACS and results back to it, by DICOMweb or by DICOM's own protocol (DIMSE)."""
 
-from gastromap.pacs.fetch import fetch_study, fetched_studies
+from gastromap.pacs.fetch import fetch_studies, fetch_study, fetched_studies
 from gastromap.pacs.send import SentResult, send_result
 from gastromap.pacs.settings import DicomWebSettings, DimseSettings, PacsSettings, read_pacs_settings, remote_of
 
@@ -9,6 +9,7 @@ __all__ = [
     "DimseSettings",
     "PacsSettings",
     "SentResult",
+    "fetch_studies",
     "fetch_study",
     "fetched_studies",
     "read_pacs_settings",

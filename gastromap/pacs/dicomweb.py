@@ -16,7 +16,7 @@ from dicomweb_client.session_utils import (
 )
 from dicomweb_client.web import DICOMwebClient
 
-from gastromap.pacs.remote import PacsError, RemoteSeries, StoredObject
+from gastromap.pacs.remote import PacsError, RemoteSeries, StoredObject, count_of
 from gastromap.pacs.settings import DicomWebSettings, secret
 
 __all__ = ["DicomWebRemote"]
@@ -73,7 +73,7 @@ class DicomWebRemote:
                 series_uid=str(_value(item, "0020000E")),
                 modality=str(_value(item, "00080060") or ""),
                 description=str(_value(item, "0008103E") or ""),
-                instances=_count(_value(item, "00201209")),
+                instances=count_of(_value(item, "00201209")),
             )
             for item in found
         ]
@@ -131,10 +131,6 @@ def _client(settings: DicomWebSettings, session: requests.Session, **options: An
 def _value(item: dict[str, Any], tag: str) -> Any:
     values = item.get(tag, {}).get("Value") or [None]
     return values[0]
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if str(value or "").isdecimal() else None
 
 
 def _fail(step: str, error: Exception) -> NoReturn:

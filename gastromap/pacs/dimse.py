@@ -42,7 +42,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove as Move,
 )
 
-from gastromap.pacs.remote import PacsError, RemoteSeries, StoredObject
+from gastromap.pacs.remote import PacsError, RemoteSeries, StoredObject, count_of
 from gastromap.pacs.settings import DimseSettings
 
 __all__ = ["DimseRemote"]
@@ -95,7 +95,7 @@ class DimseRemote:
                 series_uid=str(answer.get("SeriesInstanceUID", "")),
                 modality=str(answer.get("Modality", "") or ""),
                 description=str(answer.get("SeriesDescription", "") or ""),
-                instances=_count(answer.get("NumberOfSeriesRelatedInstances")),
+                instances=count_of(answer.get("NumberOfSeriesRelatedInstances")),
             )
             for answer in answers
         ]
@@ -296,7 +296,3 @@ def _no_association(*, rejected: bool) -> PacsError:
         got="none in time, or closed",
         remedy="Check host, port, TLS and the firewall.",
     )
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if str(value or "").isdecimal() else None

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from gastromap.dicom_input.segments import own_description
@@ -14,7 +15,7 @@ from gastromap.pacs.attempts import with_attempts
 from gastromap.pacs.remote import PacsError, Remote, RemoteSeries
 from gastromap.pacs.settings import PacsSettings, remote_of
 
-__all__ = ["fetch_study", "fetched_studies"]
+__all__ = ["fetch_studies", "fetch_study", "fetched_studies"]
 
 _log = logging.getLogger(__name__)
 _MODALITIES = frozenset({"CT", "SEG", "RTSTRUCT", "KO"})
@@ -70,16 +71,31 @@ def fetch_study(
     total = 0
     progress(0, len(series))
     for number, one in enumerate(series, start=1):
-        target = folder / f"{number:03d}"
-
-        def fetch(one: RemoteSeries = one, target: Path = target) -> int:
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
-            return _fetch(remote, study_uid, one, target)
-
-        total += with_attempts(settings, fetch)
+        total += with_attempts(settings, partial(_fetch, remote, study_uid, one, folder / f"{number:03d}"))
         progress(number, len(series))
     _log.info("%d instances of %d series fetched", total, len(series))
+    return total
+
+
+def fetch_studies(
+    study_uids: Sequence[str],
+    folder: Path,
+    settings: PacsSettings,
+    *,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> int:
+    """Get studies into ``study1``, ``study2`` and so on below a folder; returns the number of instances.
+
+    Raises
+    ------
+    PacsError
+        As of :func:`fetch_study`.
+    """
+    remote, total = remote_of(settings), 0
+    for number, study in enumerate(study_uids, start=1):
+        target = folder / f"study{number}"
+        target.mkdir()
+        total += fetch_study(study, target, remote=remote, settings=settings, progress=progress)
     return total
 
 
@@ -93,14 +109,14 @@ def fetched_studies(study_uids: Sequence[str], settings: PacsSettings) -> Iterat
         As of :func:`fetch_study`.
     """
     with tempfile.TemporaryDirectory(prefix="gastromap-") as scratch:
-        for number, study in enumerate(study_uids, start=1):
-            folder = Path(scratch) / f"study{number}"
-            folder.mkdir()
-            fetch_study(study, folder, remote=remote_of(settings), settings=settings)
+        fetch_studies(study_uids, Path(scratch), settings)
         yield Path(scratch)
 
 
 def _fetch(remote: Remote, study_uid: str, series: RemoteSeries, target: Path) -> int:
+    # What an attempt before this one left.
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
     count = remote.fetch(study_uid, series.series_uid, target)
     expected = 1 if series.instances is None else series.instances
     if count < expected:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gastromap.errors import ExitCode, GastromapError
 
-__all__ = ["PacsError", "Remote", "RemoteSeries", "StoredObject"]
+__all__ = ["PacsError", "Remote", "RemoteSeries", "StoredObject", "count_of"]
 
 
 class PacsError(GastromapError):
@@ -42,6 +42,11 @@ class StoredObject:
     series_uid: str
     study_uid: str
     patient_id: str
+
+
+def count_of(value: object) -> int | None:
+    """Number of instances as a PACS gives it; None where it says nothing that is one."""
+    return int(str(value)) if str(value or "").isdecimal() else None
 
 
 class Remote(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from gastromap.dicom_output.charset import quiet_pydicom
 from gastromap.errors import UsageError
 from gastromap.pacs.attempts import with_attempts
 from gastromap.pacs.remote import PacsError, Remote, StoredObject
-from gastromap.pacs.settings import PacsSettings
+from gastromap.pacs.settings import PacsSettings, remote_of
 
 __all__ = ["SentResult", "result_objects", "send_result"]
 
@@ -31,7 +32,7 @@ class SentResult:
     sent: int  #: the others were there already
 
 
-def send_result(folder: Path, *, remote: Remote, settings: PacsSettings) -> SentResult:
+def send_result(folder: Path, settings: PacsSettings, *, remote: Remote | None = None) -> SentResult:
     """Send the DICOM objects of a results folder and check that the PACS has them.
 
     Sending again is harmless: the same files have the same UIDs, and what the PACS has is not sent a second time.
@@ -40,8 +41,9 @@ def send_result(folder: Path, *, remote: Remote, settings: PacsSettings) -> Sent
     ----------
     folder : Path
         With ``result.json``, as the application wrote it.
-    remote : Remote
     settings : PacsSettings
+    remote : Remote, optional
+        Client of that PACS (default: the one that the settings describe).
 
     Raises
     ------
@@ -52,7 +54,7 @@ def send_result(folder: Path, *, remote: Remote, settings: PacsSettings) -> Sent
         so it should be sent again.
     """
     objects = result_objects(folder)
-    delivery = _Delivery(objects, remote)
+    delivery = _Delivery(objects, remote or remote_of(settings))
     with_attempts(settings, delivery.ask)
     missing = len(delivery.missing)
     if missing:
@@ -140,10 +142,11 @@ def result_objects(folder: Path) -> list[StoredObject]:
     objects = []
     for entry in sorted(listed, key=lambda entry: _rank(entry["name"])):
         path = folder / entry["name"]
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise _damaged("the files that result.json lists", f"another or no {entry['name']}")
         with quiet_pydicom():
-            header = pydicom.dcmread(path, stop_before_pixels=True)
+            header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
             objects.append(
                 StoredObject(
                     path=path,

@@ -14,7 +14,7 @@ import yaml
 from gastromap.errors import UsageError
 from gastromap.pacs.remote import Remote
 
-__all__ = ["DicomWebSettings", "DimseSettings", "PacsSettings", "read_pacs_settings", "remote_of"]
+__all__ = ["DicomWebSettings", "DimseSettings", "PacsSettings", "read_pacs_settings", "remote_of", "secret"]
 
 
 @dataclass(frozen=True)

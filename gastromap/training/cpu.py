@@ -36,27 +36,23 @@ class BackgroundLoader(ThreadDataLoader):
         super().__init__(_WithOneThread(dataset), **kwargs)
 
 
+#: Of each thread: whether it computes with one thread already. libgomp keeps the number per thread.
+_limited = threading.local()
+
+
 class _WithOneThread(Dataset[Any]):
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self._limited = threading.local()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread() and not hasattr(self._limited, "limit"):
+        if threading.current_thread() is not threading.main_thread() and not hasattr(_limited, "limit"):
             # The first question lets torch set the threads of this thread, which would undo the limit later.
             torch.get_num_threads()
-            # libgomp keeps the number of threads per thread: the network's is not touched.
-            self._limited.limit = threadpool_limits(1, user_api="openmp")
+            _limited.limit = threadpool_limits(1, user_api="openmp")
         return self.dataset[index]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"dataset": self.dataset}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["dataset"])  # type: ignore[misc]
 
 
 def keep_memory(device: torch.device) -> None:

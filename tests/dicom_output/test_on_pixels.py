@@ -122,6 +122,14 @@ class TestWithoutThicknessOrFrame:
         write_study(replace(result, tumour=make_tumour(volume)), tmp_path)
         assert unexplained_warnings(tmp_path / "dicom" / f"{name}.dcm") == []
 
+    def test_they_still_lie_in_one_frame(self, tmp_path):
+        """Else a viewer would not draw one over the other."""
+        volume = make_volume(FrameOfReferenceUID=None)
+        result = make_study_result(volume=volume)
+        write_study(replace(result, tumour=make_tumour(volume)), tmp_path)
+        frames = {read(tmp_path, name).FrameOfReferenceUID for name in ("seg", "cam")}
+        assert len(frames) == 1
+
 
 class TestHeatMap:
     def test_values_are_those_of_the_heat_map_on_the_key_slice(self, written):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
 import signal
@@ -20,6 +19,7 @@ import pydicom
 import pytest
 import yaml
 from builders.orthanc_server import USER, running_orthanc
+from builders.scripts import load_script
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -55,13 +55,7 @@ for name in ("a", "b"):
 
 @pytest.fixture(scope="module")
 def loop() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gastromap_orthanc_loop", DEPLOY / "loop.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(DEPLOY / "loop.py")
 
 
 class TestTheComposeFile:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from builders.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -16,13 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def rootfs() -> ModuleType:
     """``packaging/image/rootfs.py``."""
-    spec = importlib.util.spec_from_file_location("gastromap_rootfs", REPOSITORY / "packaging" / "image" / "rootfs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(REPOSITORY / "packaging" / "image" / "rootfs.py")
 
 
 class TestCopyingFromTheBase:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pydicom
 import pytest
-from builders.orthanc_server import USER, OrthancServer, running_pacs
+from builders.orthanc_server import USER, OrthancServer
 
 from app.__main__ import main
 from gastromap.errors import ExitCode
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, study_folder: Path) -> Iterator[OrthancServer]:
-    with running_pacs(tmp_path_factory.mktemp("archive")) as server:
-        server.upload(path for path in sorted(study_folder.rglob("*")) if path.is_file())
-        yield server
 
 
 @pytest.fixture
@@ -29,12 +20,6 @@ def settings(tmp_path: Path, archive: OrthancServer, monkeypatch: pytest.MonkeyP
         f"dicomweb: {{url: '{archive.url}/dicom-web', username: {USER[0]}, password_env: TEST_PASSWORD}}\nwait_s: 0.1\n"
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def study_uid(study_folder: Path) -> str:
-    first = next(path for path in sorted(study_folder.rglob("*")) if path.is_file())
-    return str(pydicom.dcmread(first, stop_before_pixels=True).StudyInstanceUID)
 
 
 def test_a_study_is_pulled_staged_and_sent_back(

@@ -81,7 +81,7 @@ class TestHalfSent:
     def test_a_pacs_that_dies_once_gets_the_rest_at_the_next_attempt(self, result: Path) -> None:
         archive = Archive()
         archive.dies_after(2)
-        done = send_result(result, remote=archive, settings=FAST)
+        done = send_result(result, FAST, remote=archive)
         kept = [item.sop_uid for item in archive.kept]
         assert len(kept) == len(set(kept)) == done.objects
 
@@ -89,15 +89,15 @@ class TestHalfSent:
         archive = Archive()
         archive.dies_after(2, for_ever=True)
         with pytest.raises(PacsError, match=r"PACS_HALF_SENT.*got an unknown number, then PACS_UNREACHABLE"):
-            send_result(result, remote=archive, settings=FAST)
+            send_result(result, FAST, remote=archive)
 
     def test_one_that_refuses_the_rest_is_reported_with_the_number(self, result: Path) -> None:
         archive = Archive()
         for count in (3, 0, 0):
             archive.dies_after(count)
         with pytest.raises(PacsError, match=r"PACS_HALF_SENT.*got 3, then PACS_UNREACHABLE"):
-            send_result(result, remote=archive, settings=FAST)
-        again = send_result(result, remote=archive, settings=FAST)
+            send_result(result, FAST, remote=archive)
+        again = send_result(result, FAST, remote=archive)
         assert again.sent == again.objects - 3
 
     def test_nothing_sent_keeps_its_own_name(self, result: Path) -> None:
@@ -105,13 +105,13 @@ class TestHalfSent:
         for _ in range(3):
             archive.dies_after(0)
         with pytest.raises(PacsError, match="PACS_UNREACHABLE test"):
-            send_result(result, remote=archive, settings=FAST)
+            send_result(result, FAST, remote=archive)
 
     def test_accepted_and_not_found_is_no_success(self, result: Path) -> None:
         archive = Archive()
         archive.store = lambda objects: None  # type: ignore[method-assign]
         with pytest.raises(PacsError, match=r"PACS_NOT_FOUND.*got 0"):
-            send_result(result, remote=archive, settings=FAST)
+            send_result(result, FAST, remote=archive)
 
     def test_objects_that_others_refer_to_go_first(self, result: Path) -> None:
         names = [item.path.stem for item in result_objects(result)]
@@ -256,7 +256,7 @@ class TestWeb:
         with web_server(answer) as url:
             settings = PacsSettings(DicomWebSettings(url), wait_s=0)
             with pytest.raises(PacsError, match=r"PACS_NOT_FOUND|PACS_HALF_SENT"):
-                send_result(result, remote=remote_of(settings), settings=settings)
+                send_result(result, settings)
         assert len(lengths) == 3
         assert len(set(lengths)) == 1
         assert lengths[0] > sum(item.path.stat().st_size for item in result_objects(result))

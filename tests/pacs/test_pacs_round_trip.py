@@ -42,14 +42,6 @@ def pacs(tmp_path: Path) -> Iterator[OrthancServer]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, study_folder: Path) -> Iterator[OrthancServer]:
-    """A PACS that holds the synthetic study; tests only read from it."""
-    with running_pacs(tmp_path_factory.mktemp("archive")) as server:
-        server.upload(path for path in sorted(study_folder.rglob("*")) if path.is_file())
-        yield server
-
-
-@pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A comparison with every kind of object, of a patient with a Chinese name."""
     folder = tmp_path_factory.mktemp("result")
@@ -77,7 +69,7 @@ class TestSending:
     @pytest.mark.parametrize("protocol", ["dicomweb", "get"])
     def test_every_object_comes_back_element_by_element(self, pacs, result, protocol) -> None:
         settings = settings_of(pacs, protocol)
-        done = send_result(result, remote=remote_of(settings), settings=settings)
+        done = send_result(result, settings)
         sent = objects(result)
         assert (done.objects, done.sent) == (len(sent), len(sent))
         back = {uid: pydicom.dcmread(io.BytesIO(content)) for uid, content in pacs.files().items()}
@@ -90,8 +82,8 @@ class TestSending:
     @pytest.mark.parametrize("protocol", ["dicomweb", "get"])
     def test_a_second_time_nothing_is_sent(self, pacs, result, protocol) -> None:
         settings = settings_of(pacs, protocol)
-        send_result(result, remote=remote_of(settings), settings=settings)
-        again = send_result(result, remote=remote_of(settings), settings=settings)
+        send_result(result, settings)
+        again = send_result(result, settings)
         assert again.sent == 0
         assert len(pacs.ids("instances")) == again.objects
 
@@ -99,7 +91,7 @@ class TestSending:
     def test_what_is_missing_is_sent_alone(self, pacs, result, protocol) -> None:
         pacs.upload([result / "dicom" / "sr.dcm", result / "dicom" / "seg.dcm"])
         settings = settings_of(pacs, protocol)
-        done = send_result(result, remote=remote_of(settings), settings=settings)
+        done = send_result(result, settings)
         assert done.sent == done.objects - 2
         assert len(pacs.ids("instances")) == done.objects
 
@@ -114,20 +106,18 @@ class TestSending:
 
 class TestFetching:
     @pytest.mark.parametrize("protocol", PROTOCOLS)
-    def test_the_study_comes_whole_and_unchanged(self, archive, study_folder, tmp_path, protocol) -> None:
+    def test_the_study_comes_whole_and_unchanged(self, archive, study_folder, study_uid, tmp_path, protocol) -> None:
         settings = settings_of(archive, protocol)
         source = objects(study_folder)
-        study = str(next(iter(source.values())).StudyInstanceUID)
-        count = fetch_study(study, tmp_path, remote=remote_of(settings), settings=settings)
+        count = fetch_study(study_uid, tmp_path, remote=remote_of(settings), settings=settings)
         fetched = objects(tmp_path)
         assert count == len(fetched) == len(source)
         for uid, item in source.items():
             assert fetched[uid] == item
 
-    def test_names_hold_nothing_of_the_patient(self, archive, study_folder, tmp_path) -> None:
+    def test_names_hold_nothing_of_the_patient(self, archive, study_uid, tmp_path) -> None:
         settings = settings_of(archive, "dicomweb")
-        study = str(next(iter(objects(study_folder).values())).StudyInstanceUID)
-        fetch_study(study, tmp_path, remote=remote_of(settings), settings=settings)
+        fetch_study(study_uid, tmp_path, remote=remote_of(settings), settings=settings)
         names = {part for path in tmp_path.rglob("*") for part in path.relative_to(tmp_path).parts}
         assert all(name.removesuffix(".dcm").isdecimal() for name in names)
 
@@ -168,14 +158,14 @@ class TestRefusals:
         settings = settings_of(archive, "get")
         wrong = replace(settings, remote=replace(settings.remote, called_aet="WRONG"), wait_s=60)
         with pytest.raises(PacsError, match=r"PACS_CREDENTIALS association.*rejected"):
-            send_result(result, remote=remote_of(wrong), settings=wrong)
+            send_result(result, wrong)
 
     def test_a_caller_the_pacs_does_not_know_gets_and_stores_nothing(self, archive, result, tmp_path) -> None:
         settings = settings_of(archive, "get")
         stranger = replace(settings, remote=replace(settings.remote, calling_aet="STRANGER"), attempts=1)
         before = len(archive.ids("instances"))
         with pytest.raises(PacsError):
-            send_result(result, remote=remote_of(stranger), settings=stranger)
+            send_result(result, stranger)
         with pytest.raises(PacsError):
             fetch_study("1.2.3", tmp_path, remote=remote_of(stranger), settings=stranger)
         assert len(archive.ids("instances")) == before
@@ -186,7 +176,7 @@ class TestRefusals:
         settings = settings_of(archive, "dicomweb")
         settings = replace(settings, remote=replace(settings.remote, username=user), wait_s=60)
         with pytest.raises(PacsError, match=r"PACS_CREDENTIALS query.*status 401"):
-            send_result(result, remote=remote_of(settings), settings=settings)
+            send_result(result, settings)
 
     def test_a_study_filed_under_another_patient_is_not_taken_for_a_success(self, pacs, result) -> None:
         """Orthanc keeps the same object under two patients: ours must be found under its own."""

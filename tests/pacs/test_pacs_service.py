@@ -7,18 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import pydicom
 import pytest
-from builders.orthanc_server import USER, OrthancServer, running_pacs
+from builders.orthanc_server import USER, OrthancServer
 
 from benchmarks.service_process import ServiceProcess
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, study_folder: Path) -> Iterator[OrthancServer]:
-    with running_pacs(tmp_path_factory.mktemp("archive")) as server:
-        server.upload(path for path in sorted(study_folder.rglob("*")) if path.is_file())
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +32,6 @@ def server(
         del os.environ["TEST_PASSWORD"]
         if server.process.poll() is None:
             server.kill()
-
-
-@pytest.fixture(scope="module")
-def study_uid(study_folder: Path) -> str:
-    first = next(path for path in sorted(study_folder.rglob("*")) if path.is_file())
-    return str(pydicom.dcmread(first, stop_before_pixels=True).StudyInstanceUID)
 
 
 def submit(server: ServiceProcess, **body: object) -> dict:
