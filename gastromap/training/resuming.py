@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def is_main_process() -> bool:
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
-def start_from(network: nn.Module, weights: str | Path | None) -> nn.Module:
+def start_from(network: nn.Module, weights: str | Path | None, *, new: Sequence[str] = ()) -> nn.Module:
     """Load a state dict into a network before training; ``None`` leaves it as it is.
 
     Parameters
@@ -29,9 +29,22 @@ def start_from(network: nn.Module, weights: str | Path | None) -> nn.Module:
     network : nn.Module
     weights : path or None
         Bare state dict of the same network, for example ``model.pt`` of another run.
+    new : sequence of str
+        Beginnings of the names of weights that the file may lack; they keep their start values.
+
+    Raises
+    ------
+    RuntimeError
+        Other weights are missing, or there are too many.
     """
     if weights is not None:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        fresh = {
+            name: value
+            for name, value in network.state_dict().items()
+            if name not in state and name.startswith(tuple(new))
+        }
+        network.load_state_dict(state | fresh)
     return network
 
 

@@ -12,6 +12,7 @@ from monai.networks.utils import convert_to_torchscript
 
 from gastromap.errors import UsageError
 from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
+from gastromap.training import start_from
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,38 @@ class TestSegmentation:
         net = SegmentationNet("paper").eval()
         with torch.inference_mode():
             assert net(torch.rand(1, 1, 32, 32, 32)).shape == (1, 1, 32, 32, 32)
+
+    @pytest.mark.parametrize(("preset", "size"), [("tiny", (32, 32, 32)), ("default", (32, 64, 64))])
+    def test_the_branch_of_details_starts_as_if_it_were_not_there(self, preset, size, tmp_path) -> None:
+        torch.manual_seed(0)
+        plain, detailed = SegmentationNet(preset).eval(), SegmentationNet(preset, detail=4).eval()
+        torch.save(plain.state_dict(), tmp_path / "plain.pt")
+        start_from(detailed, tmp_path / "plain.pt", new=["decoder.detail."])
+        image = torch.rand(1, 1, *size)
+        with torch.inference_mode():
+            assert torch.equal(plain(image), detailed(image))
+
+    def test_the_branch_of_details_sees_single_voxels_of_its_own_place_alone(self) -> None:
+        """A pattern of one voxel, which the mean over a cell hides, changes the map there and not far away."""
+        torch.manual_seed(0)
+        branch = SegmentationNet("tiny", detail=4).decoder.detail.eval()
+        torch.nn.init.ones_(branch.add.weight)
+        maps, image = torch.rand(1, 4, 16, 16, 16), torch.full((1, 1, 32, 32, 32), 0.5)
+        pattern = image.clone()
+        pattern[..., 4:8, 4:8, 4:8] += 0.2 * (-1) ** torch.arange(4.0)
+        with torch.inference_mode():
+            change = (branch(pattern, maps) - branch(image, maps)).abs()[0].amax(0)
+        near, far = change[2:4, 2:4, 2:4], change[12:, 12:, 12:]
+        assert near.max() > 5 * far.max()
+
+    def test_weights_of_no_known_part_are_refused(self, tmp_path) -> None:
+        torch.save(SegmentationNet("tiny").state_dict(), tmp_path / "plain.pt")
+        with pytest.raises(RuntimeError, match=r"decoder\.detail"):
+            start_from(SegmentationNet("tiny", detail=4), tmp_path / "plain.pt", new=["encoder."])
+
+    def test_paper_has_no_branch_of_details(self) -> None:
+        with pytest.raises(ValueError, match="detail"):
+            SegmentationNet("paper", detail=8)
 
     def test_other_sizes_are_refused(self, tiny) -> None:
         with pytest.raises(UsageError, match=r"INPUT_SHAPE .*multiples of \(16, 16, 16\)"):
@@ -71,7 +104,10 @@ class TestSegmentation:
 class TestExport:
     """``ckpt_export`` and the check of the model zoo script the network."""
 
-    def test_the_segmentation_scripts_saves_and_runs_at_another_size(self, tiny, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("detail", [0, 4])
+    def test_the_segmentation_scripts_saves_and_runs_at_another_size(self, detail, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        tiny = SegmentationNet("tiny", detail=detail).eval()
         file = tmp_path / "model.ts"
         convert_to_torchscript(tiny, filename_or_obj=file)
         loaded = torch.jit.load(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.data import MetaTensor
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
@@ -30,6 +32,15 @@ class SegmentationNet(nn.Module):
     Parameters
     ----------
     preset : str or Preset
+    detail : int
+        Channels of a branch of the decoder that sees every voxel at the resolution of the stem; 0 for none, as in the
+        longitudinal design. The layers of the stomach's wall are as thin as a voxel, and stem and encoder go to 4 mm
+        within two convolutions. Not for ``paper``.
+
+    Raises
+    ------
+    ValueError
+        ``detail`` with ``paper``.
 
     Notes
     -----
@@ -37,12 +48,15 @@ class SegmentationNet(nn.Module):
     Whole volumes go through MONAI's ``SlidingWindowInferer`` with windows of ``preset.crop_voxels``.
     """
 
-    def __init__(self, preset: str | Preset = "default") -> None:
+    def __init__(self, preset: str | Preset = "default", *, detail: int = 0) -> None:
         super().__init__()
         self.preset = preset_named(preset)
+        if detail and self.preset.style != "default":
+            msg = "expected detail 0 for this preset"
+            raise ValueError(msg)
         self.encoder = Encoder(self.preset)
         self.bottleneck = bottleneck(self.preset)
-        self.decoder = _Decoder(self.preset) if self.preset.style == "default" else _PaperDecoder(self.preset)
+        self.decoder = _Decoder(self.preset, detail) if self.preset.style == "default" else _PaperDecoder(self.preset)
 
     def forward(self, image: Tensor) -> Tensor:
         """Tumour logits, shape (batch, 1, D, H, W).
@@ -80,7 +94,7 @@ def without_meta(image: Tensor) -> Tensor:
 class _Decoder(nn.Module):
     """Transposed convolutions from stage 4 up to the image, joined at each step with the encoder's maps."""
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, detail: int) -> None:
         super().__init__()
         first, last = preset.stem
         one, two, three, four = preset.widths
@@ -90,13 +104,39 @@ class _Decoder(nn.Module):
         self.up2 = _up(three, two, (2, 2, 2))
         self.up1 = _up(two, one, (2, 2, 2))
         self.up_stem = _up(one, first.channels, last.stride)
+        self.detail = _Detail(first.stride, detail, first.channels) if detail else None
         self.up_image = _up(first.channels, top, first.stride)
         self.out = nn.Conv3d(top, 1, 1)
 
     def forward(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> Tensor:
         x = self.up1(self.up2(self.up3(deepest, maps.stage3), maps.stage2), maps.stage1)
-        x = self.up_image(self.up_stem(x, maps.stem), self.image(image))
+        x = self.up_stem(x, maps.stem)
+        if self.detail is not None:
+            x = self.detail(image, x)
+        x = self.up_image(x, self.image(image))
         out: Tensor = self.out(x)
+        return out
+
+
+class _Detail(nn.Module):
+    """Every voxel of the image beside the maps of the stem's resolution, its neighbours folded into channels."""
+
+    def __init__(self, stride: tuple[int, int, int], channels: int, width: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.own = nn.Sequential(_residual(math.prod(stride), channels), _residual(channels, channels))
+        self.join = _residual(channels + width, channels)
+        self.add = nn.Conv3d(channels, width, 1)
+        # Nothing at first: a network trained without the branch goes on from where it was.
+        nn.init.zeros_(self.add.weight)
+        nn.init.zeros_(self.add.bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor, maps: Tensor) -> Tensor:
+        batch, (d, h, w) = image.shape[0], self.stride
+        depth, height, width = image.shape[2] // d, image.shape[3] // h, image.shape[4] // w
+        cells = image.reshape(batch, depth, d, height, h, width, w).permute(0, 2, 4, 6, 1, 3, 5)
+        own = self.own(cells.reshape(batch, d * h * w, depth, height, width))
+        out: Tensor = maps + self.add(self.join(torch.cat([own, maps], dim=1)))
         return out
 
 
