@@ -211,7 +211,7 @@ def image_digest(engine: Engine, image: str) -> str:
     lines = []
     try:
         with subprocess.Popen(  # noqa: S603 - fixed words
-            command, env={**os.environ, **engine.environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, env=engine.variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None  # noqa: S101 - for the type checker
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:

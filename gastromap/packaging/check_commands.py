@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from gastromap.packaging.check_engine import Engine, Mount
 from gastromap.packaging.check_findings import Finding, Source
 from gastromap.packaging.check_reading import shown
 from gastromap.packaging.check_runs import HARDENED
+from gastromap.packaging.engine import Engine, Mount
 
 __all__ = ["check_manifest_commands"]
 

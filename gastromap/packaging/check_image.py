@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gastromap.packaging.check_commands import check_manifest_commands
-from gastromap.packaging.check_engine import Engine, EngineMissingError
 from gastromap.packaging.check_findings import CheckPart, Finding, Source
 from gastromap.packaging.check_image_config import check_history, check_image_config
 from gastromap.packaging.check_image_files import check_image_files, read_export
@@ -18,6 +17,7 @@ from gastromap.packaging.check_reading import as_mapping, read_json
 from gastromap.packaging.check_runs import Runs, check_runs
 from gastromap.packaging.check_samples import make_samples, read_study, synthetic_study
 from gastromap.packaging.check_tree import check_tree, tree_pins
+from gastromap.packaging.engine import Engine, EngineMissing
 
 if TYPE_CHECKING:
     from gastromap.packaging.check_map import Rules
@@ -48,7 +48,7 @@ def check_image(
     command : str
         Command of the engine.
     environment : mapping, optional
-        As of :class:`gastromap.packaging.check_engine.Engine`.
+        As of :meth:`gastromap.packaging.engine.Engine.reach`.
 
     Returns
     -------
@@ -62,15 +62,15 @@ def check_image(
         ``IMAGE_MISSING``.
     """
     try:
-        engine = Engine(command, environment)
+        engine = Engine.reach(command, environment)
         found = engine.inspect(image)
         with tempfile.TemporaryDirectory(prefix="gastromap-check-") as folder:
             work = Path(folder)
             # Containers run as other users.
             work.chmod(0o755)
             return _parts(engine, image, found, work, rules, budget_gb, study, timeout_s)
-    except EngineMissingError as error:
-        return ("generic" if rules == "auto" else rules), (CheckPart("image", skipped=str(error)),)
+    except EngineMissing as error:
+        return ("generic" if rules == "auto" else rules), (CheckPart("image", skipped=error.got),)
 
 
 def _parts(

@@ -16,13 +16,13 @@ from typing import Any
 
 from gastromap.errors import ExitCode
 from gastromap.packaging.check_app_manifest import command_words
-from gastromap.packaging.check_engine import Engine, Finished, Mount
 from gastromap.packaging.check_findings import Finding, Level, Source
 from gastromap.packaging.check_layout import Profile
 from gastromap.packaging.check_reading import as_mapping, shown
 from gastromap.packaging.check_samples import Samples
+from gastromap.packaging.engine import Engine, Finished, Mount
 
-__all__ = ["HARDENED", "Runs", "check_runs"]
+__all__ = ["HARDENED", "INPUT", "OUTPUT", "Runs", "check_runs"]
 
 #: As in docs and the deployment pages: no network, nothing writable but the output and /tmp, no capabilities.
 HARDENED = (
@@ -31,7 +31,7 @@ HARDENED = (
 )  # fmt: skip
 #: Express sets neither capabilities nor a read-only root; its nvidia runtime is left out here.
 _EXPRESS = ("--network", "none", "--user", "1000:1000")
-_INPUT, _OUTPUT, _MODELS = "/var/holoscan/input", "/var/holoscan/output", "/opt/holoscan/models"
+INPUT, OUTPUT, _MODELS = "/var/holoscan/input", "/var/holoscan/output", "/opt/holoscan/models"
 _SHORT_S = 120.0
 _TERMINATED = 143
 #: What docker and podman say themselves: no container, no permission to start the program, no such program.
@@ -115,14 +115,14 @@ def _imports(runs: Runs) -> Iterator[Finding]:
 
 def _hardened(runs: Runs) -> Iterator[Finding]:
     output = runs.output()
-    mounts = (Mount(runs.samples.plain, _INPUT), Mount(output, _OUTPUT, writable=True))
+    mounts = (Mount(runs.samples.plain, INPUT), Mount(output, OUTPUT, writable=True))
     done = runs.engine.run(runs.image, options=HARDENED, mounts=mounts, timeout_s=runs.timeout_s)
     yield from _succeeded(runs, "hardened run", done, output)
 
 
 def _express(runs: Runs) -> Iterator[Finding]:
     output = runs.output()
-    mounts = (Mount(runs.samples.express, _INPUT), Mount(output, _OUTPUT, writable=True))
+    mounts = (Mount(runs.samples.express, INPUT), Mount(output, OUTPUT, writable=True))
     # Entrypoint and command are replaced: what the image's own entrypoint would set up is missing.
     words = command_words(runs.app.get("command"))
     if not words:
@@ -134,7 +134,7 @@ def _express(runs: Runs) -> Iterator[Finding]:
         words[1:],
         options=(*_EXPRESS, "--entrypoint", words[0]),
         mounts=mounts,
-        variables={"HOLOSCAN_INPUT_PATH": f"{_INPUT}/", "HOLOSCAN_OUTPUT_PATH": f"{_OUTPUT}/"},
+        variables={"HOLOSCAN_INPUT_PATH": f"{INPUT}/", "HOLOSCAN_OUTPUT_PATH": f"{OUTPUT}/"},
         timeout_s=runs.timeout_s,
     )
     yield from _succeeded(runs, "Express form", done, output)
@@ -188,15 +188,15 @@ def _failures(runs: Runs) -> Iterator[tuple[str, list[Finding]]]:
         unfit += [("too few slices", samples.few, refused), ("no CT", samples.other, refused)]
     for name, folder, code in unfit:
         output = runs.output()
-        mounts = (Mount(folder, _INPUT), Mount(output, _OUTPUT, writable=True))
+        mounts = (Mount(folder, INPUT), Mount(output, OUTPUT, writable=True))
         done = runs.engine.run(runs.image, options=HARDENED, mounts=mounts, timeout_s=runs.timeout_s)
         yield name, list(_failed(runs, name, done, output, code))
     output = runs.output()
-    mounts = (Mount(samples.plain, _INPUT), Mount(output, _OUTPUT))
+    mounts = (Mount(samples.plain, INPUT), Mount(output, OUTPUT))
     done = runs.engine.run(runs.image, options=HARDENED, mounts=mounts, timeout_s=runs.timeout_s)
     yield "read-only output", list(_failed(runs, "read-only output", done, output, ExitCode.OUTPUT))
     output = runs.output()
-    without = (Mount(samples.plain, _INPUT), Mount(output, _OUTPUT, writable=True), Mount(samples.empty, _MODELS))
+    without = (Mount(samples.plain, INPUT), Mount(output, OUTPUT, writable=True), Mount(samples.empty, _MODELS))
     done = runs.engine.run(runs.image, options=HARDENED, mounts=without, timeout_s=runs.timeout_s)
     yield "empty model folder", list(_failed(runs, "empty model folder", done, output, ExitCode.MODEL))
 
@@ -272,7 +272,7 @@ def _quiet(runs: Runs, name: str, done: Finished) -> Iterator[Finding]:
 
 def _stop(runs: Runs) -> Iterator[Finding]:
     output = runs.output()
-    mounts = (Mount(runs.samples.plain, _INPUT), Mount(output, _OUTPUT, writable=True))
+    mounts = (Mount(runs.samples.plain, INPUT), Mount(output, OUTPUT, writable=True))
     done, took = runs.engine.stopped(runs.image, options=HARDENED, mounts=mounts, after_s=_STOP_AFTER_S, grace_s=10)
     wrong = partial(Finding, file="docker stop", source=Source.HARDENING)
     # The engine itself takes part of the second.

@@ -28,8 +28,10 @@ def test_a_context_that_conforms_ends_with_0(context: Path, capsys: pytest.Captu
 
 
 def test_an_error_ends_with_1_and_a_line_with_file_field_expected_found_and_rule(
-    context: Path, capsys: pytest.CaptureFixture[str]
+    context: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The table is as wide as the terminal.
+    monkeypatch.setenv("COLUMNS", "200")
     edit_json(context / "map" / "app.json", {"type": None})
     assert main(["check-map", "--tree", str(context)]) == 1
     said = capsys.readouterr().out

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from builders.scripts import load_script
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -22,15 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def inventory_module() -> ModuleType:
     """``packaging/image/inventory.py``, which runs in the first stage of the Dockerfile."""
-    spec = importlib.util.spec_from_file_location(
-        "gastromap_inventory", REPOSITORY / "packaging" / "image" / "inventory.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(REPOSITORY / "packaging" / "image" / "inventory.py")
 
 
 @pytest.fixture
