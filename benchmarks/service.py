@@ -32,9 +32,9 @@ __all__ = ["main", "make_inputs"]
 
 #: Codes that each broken study must end with.
 BROKEN = {
-    "no_dicom": "NO_DICOM",
-    "gap": "GAP",
-    "two_patients": "PATIENT_MISMATCH",
+    "no_dicom": ("NO_DICOM",),
+    "gap": ("GAP",),
+    "two_patients": ("PATIENT_MISMATCH",),
     "no_mark": ("NO_KEY_SLICE", "NO_TUMOUR"),
 }
 _CLIENTS = 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +21,7 @@ import pydicom
 import pytest
 import requests
 
-__all__ = ["USER", "OrthancServer", "running_orthanc", "running_pacs"]
+__all__ = ["USER", "OrthancServer", "https_in_front", "running_orthanc", "running_pacs"]
 
 USER = ("gastromap", "trial")
 _START_S = 30.0
@@ -136,3 +139,37 @@ def _started(folder: Path, own: Mapping[str, object], *, listen_port: int = 0) -
         finally:
             server.terminate()
             server.wait(30)
+
+
+@contextmanager
+def https_in_front(url: str, certificate: Path) -> Iterator[str]:
+    """Give an https address that hands everything on, as the web server before a PACS does.
+
+    Orthanc's own HTTPS (1.10.1) ends with a segmentation fault at the first request.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    inside = int(url.rsplit(":", 1)[1])
+    loop = asyncio.new_event_loop()
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", inside)
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+
+    server = loop.run_until_complete(asyncio.start_server(hand_on, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    with suppress(OSError):
+        writer.close()

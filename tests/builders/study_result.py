@@ -25,6 +25,7 @@ from gastromap.results import (
     PredictorContribution,
     RunRecord,
     SizeChange,
+    SliceHeatMap,
     SlicePrediction,
     StageResult,
     StudyResult,
@@ -230,7 +231,14 @@ def make_study_result(
             ),
             device="cpu",
         ),
-        grad_cam=GradCamResult(stage=stage, heatmap=heatmap, index=key, method="HiResCAM", layer="layer2"),
+        grad_cam=GradCamResult(
+            stage=stage,
+            heatmap=heatmap,
+            index=key,
+            method="HiResCAM",
+            layer="layer2",
+            neighbours=tuple(SliceHeatMap(i, 0.8 * heatmap) for i in indices if i != key),
+        ),
         nomogram=make_nomogram() if nomogram is None else nomogram,
         run=RunRecord(
             run_id=run_id,

@@ -8,6 +8,9 @@ from pathlib import Path
 import pydicom
 import pytest
 from builders.orthanc_server import OrthancServer, running_pacs
+from builders.study_result import make_study_result
+
+from gastromap.output import write_study
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +26,11 @@ def study_uid(study_folder: Path) -> str:
     """Study Instance UID of the synthetic study."""
     first = next(path for path in sorted(study_folder.rglob("*")) if path.is_file())
     return str(pydicom.dcmread(first, stop_before_pixels=True).StudyInstanceUID)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results folder of one study."""
+    folder = tmp_path_factory.mktemp("result")
+    write_study(make_study_result(), folder)
+    return folder

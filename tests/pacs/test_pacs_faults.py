@@ -19,6 +19,7 @@ from pydicom.uid import (
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
 )
@@ -32,13 +33,6 @@ from gastromap.pacs import DicomWebSettings, DimseSettings, PacsSettings, fetch_
 from gastromap.pacs.attempts import with_attempts
 from gastromap.pacs.remote import PacsError, RemoteSeries, StoredObject
 from gastromap.pacs.send import result_objects
-
-
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("result")
-    write_study(make_study_result(), folder)
-    return folder
 
 
 class Archive:
@@ -264,6 +258,7 @@ class TestWeb:
 
 _CLASSES = (
     SecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
     Comprehensive3DSRStorage,
     KeyObjectSelectionDocumentStorage,
