@@ -89,7 +89,12 @@ class GastroMapApplication(Application):
         nomogram = NomogramOperator(self, stager=stager, clinical_of=self._clinical_of, watch=watch, name="nomogram")
         longitudinal = LongitudinalOperator(self, predictor=predictor, finder=finder, watch=watch, name="longitudinal")
         writer = ResultWriterOperator(
-            self, output=self._output, watch=watch, on_written=self._on_written, name="result_writer"
+            self,
+            output=self._output,
+            language=o.language,
+            watch=watch,
+            on_written=self._on_written,
+            name="result_writer",
         )
         for upstream, downstream in itertools.pairwise((loader, selector, key_slice)):
             self.add_flow(upstream, downstream)

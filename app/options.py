@@ -14,16 +14,17 @@ from gastromap.dicom_input.configuration import read_gate_settings
 from gastromap.dicom_input.limits import GateSettings
 from gastromap.dicom_input.studies import NamedStudies, Role
 from gastromap.errors import Refusal, UsageError
+from gastromap.reports.catalogue import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from gastromap.pacs.settings import PacsSettings
 
-__all__ = ["Options", "default_config", "default_models", "parse_options"]
+__all__ = ["Options", "default_config", "default_language", "default_models", "parse_options"]
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _EPILOG = """environment: HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_CONFIG_PATH stand in
-for -i, -o, -m and --config. exit codes: 0 result written, 1 internal fault, 2 wrong arguments, 3 input refused,
-11 model unusable, 12 output not writable, 13 PACS. Research use, not for diagnosis."""
+for -i, -o, -m and --config, GASTROMAP_LANGUAGE for --language. exit codes: 0 result written, 1 internal fault, 2 wrong
+arguments, 3 input refused, 11 model unusable, 12 output not writable, 13 PACS. Research use, not for diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Options:
     studies: NamedStudies = field(default_factory=NamedStudies)
     clinical: Path | None = None
     device: str = "auto"
+    language: Language = "en"  #: of the reports for people
     log_level: str = "WARNING"
     pacs: PacsSettings | None = None  #: receives the result
     fetched: tuple[str, ...] = ()  #: Study Instance UIDs to get from the PACS instead of ``input``
@@ -105,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
+        "--language",
+        choices=tuple(LANGUAGES),
+        help="of the PDF, and shown first by the HTML report, which holds both (default: en)",
+    )
+    parser.add_argument(
         "-l",
         "--log-level",
         default="WARNING",
@@ -131,6 +138,27 @@ def default_models() -> Path:
 def default_config() -> Path:
     """Configuration: ``HOLOSCAN_CONFIG_PATH``, else that of the repository."""
     return Path(os.environ.get("HOLOSCAN_CONFIG_PATH") or _REPOSITORY / "MAP.yaml")
+
+
+def default_language() -> Language:
+    """Language of the reports: ``GASTROMAP_LANGUAGE``, else English.
+
+    Raises
+    ------
+    UsageError
+        ``LANGUAGE_UNKNOWN``.
+    """
+    name = os.environ.get("GASTROMAP_LANGUAGE") or "en"
+    for language in LANGUAGES:
+        if name == language:
+            return language
+    raise UsageError(
+        "LANGUAGE_UNKNOWN",
+        where="GASTROMAP_LANGUAGE",
+        expected=" or ".join(LANGUAGES),
+        got="another name",
+        remedy="Correct or empty the variable.",
+    )
 
 
 def _clinical(given: Path | None, folder: Path) -> Path | None:
@@ -176,7 +204,8 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     Raises
     ------
     UsageError
-        ``INPUT_MISSING``, ``ARGUMENT_MISSING``, ``ARGUMENTS``, ``CONFIG_INVALID``, ``PACS_SETTINGS``.
+        ``INPUT_MISSING``, ``ARGUMENT_MISSING``, ``ARGUMENTS``, ``CONFIG_INVALID``, ``LANGUAGE_UNKNOWN``,
+        ``PACS_SETTINGS``.
     Refusal
         ``NO_DICOM`` for an input folder without a single file.
     SystemExit
@@ -212,6 +241,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         studies=NamedStudies(given.baseline, given.followup),
         clinical=given.clinical if given.study else _clinical(given.clinical, source),
         device=given.device,
+        language=given.language or default_language(),
         log_level=given.log_level,
         pacs=pacs,
         fetched=tuple(given.study),

@@ -23,6 +23,7 @@ from gastromap.evaluation.stages import STAGES
 from gastromap.evaluation.temperature import expected_calibration_error, fit_temperature, softmax
 from gastromap.nomogram.json_file import dump_object, finite, load_model_object
 from gastromap.results import Confidence
+from gastromap.text import Text
 
 __all__ = [
     "Calibration",
@@ -250,17 +251,22 @@ class Calibration:
         stages = self.prediction_set(case.probabilities)
         reasons = []
         if self.cases == 0:
-            reasons.append("The model has no calibration.")
+            reasons.append(Text("The model has no calibration."))
         if len(stages) > _WIDEST_SET:
-            reasons.append(f"The {self.coverage:.0%} prediction set spans {len(stages)} stages.")
+            coverage = f"{self.coverage * 100:.0f}"
+            reasons.append(
+                Text("The {coverage}% prediction set spans {stages} stages.", coverage=coverage, stages=len(stages))
+            )
         if STAGES[case.stage] not in stages:
-            reasons.append("The stage chosen by majority lies outside the prediction set.")
+            reasons.append(Text("The stage chosen by majority lies outside the prediction set."))
         if 2 * case.votes <= slices:
-            reasons.append(f"The slices disagree: {case.votes} of {slices} agree on the stage.")
+            reasons.append(
+                Text("The slices disagree: {votes} of {slices} agree on the stage.", votes=case.votes, slices=slices)
+            )
         limit = self.feature_distance_limit
         # "Not below" instead of "above": a distance that is not a number is no proof of likeness.
         if limit is not None and feature_distance is not None and not feature_distance <= limit:
-            reasons.append("The image is unlike the training data.")
+            reasons.append(Text("The image is unlike the training data."))
         return Confidence(
             staged=not reasons,
             prediction_set=stages,

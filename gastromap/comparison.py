@@ -25,6 +25,7 @@ from gastromap.results import (
     StageResult,
     StudyResult,
 )
+from gastromap.text import Text
 from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ __all__ = ["LazyPredictor", "Outlook", "predict_outlook", "study_result"]
 _log = logging.getLogger(__name__)
 _Point = tuple[float, float, float]
 
-_NO_MODEL = "No longitudinal model is installed."
+_NO_MODEL = Text("No longitudinal model is installed.")
 _NO_PLACE = {
-    "baseline": "The tumour of the baseline was not outlined, so the crop of the longitudinal model has no place.",
-    "cleared": "No tumour was found after treatment, and neither was the stomach that would give the crop its place.",
-    "followup": "The tumour after treatment was not outlined ({}), so the crop of the longitudinal model has no place.",
+    "baseline": Text(
+        "The tumour of the baseline was not outlined, so the crop of the longitudinal model has no place."
+    ),
+    "cleared": Text(
+        "No tumour was found after treatment, and neither was the stomach that would give the crop its place."
+    ),
 }
 
 
@@ -125,7 +129,12 @@ def predict_outlook(
         if centre is None:
             return Outlook(None, _NO_PLACE["cleared"])
     else:
-        return Outlook(None, _NO_PLACE["followup"].format(followup.no_tumour))
+        said = Text(
+            "The tumour after treatment was not outlined ({reason}), so the crop of the longitudinal model has no "
+            "place.",
+            reason=followup.no_tumour,
+        )
+        return Outlook(None, said)
 
     from gastromap.preprocessing.pair import CtScan
 

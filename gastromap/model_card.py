@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gastromap.errors import ModelError, UsageError
 from gastromap.nomogram.json_file import dump_object, load_model_object
+from gastromap.text import Text, in_a_row
 
 if TYPE_CHECKING:
     from gastromap.preprocessing import PreprocessingProfile
@@ -26,6 +27,7 @@ __all__ = [
     "CARD_NAME",
     "WEIGHTS_NAME",
     "ModelCard",
+    "facts_of",
     "network_of",
     "preprocessing_of",
     "sha256_of",
@@ -36,7 +38,42 @@ __all__ = [
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.pt"
 _FORMAT = "gastromap-model/1"
+#: Figures of the bundle's metadata that a reader of one report can use.
+_FIGURES = {
+    "macro_auc": Text("macro AUC"),
+    "accuracy": Text("accuracy"),
+    "kappa_quadratic": Text("quadratic kappa"),
+}
 _REMEDY = "Name a folder with a published bundle (-m), or restore models/model.pt and models/model.json."
+
+
+def facts_of(metadata: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the metadata of a bundle say of its model in words; what they do not say is left out.
+
+    Parameters
+    ----------
+    metadata : mapping
+        ``metadata.json``; figures are 0 to 1.
+
+    Returns
+    -------
+    tuple of (label, text)
+    """
+    measured = metadata.get("eval_metrics")
+    measured = measured if isinstance(measured, Mapping) else {}
+    figures = [
+        Text("{figure} {value}", figure=label, value=f"{measured[name]:.2f}")
+        for name, label in _FIGURES.items()
+        if isinstance(measured.get(name), float)
+    ]
+    facts = (
+        (Text("Task"), metadata.get("task")),
+        (Text("Training data"), metadata.get("data_source")),
+        (Text("Evaluated on"), measured.get("data") if figures else None),
+        (Text("Figures"), in_a_row(figures)),
+        (Text("Intended use"), metadata.get("intended_use")),
+    )
+    return tuple((label, value) for label, value in facts if isinstance(value, str) and value)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from gastromap.dicom_output.checks import check_object, check_probabilities, che
 from gastromap.files import check_none_exists, probe_folder, unwritable
 from gastromap.output_checks import check_result, inconsistent
 from gastromap.output_files import DICOM, FINAL_NAMES, REPORT_OBJECT, RESULT, BuiltFiles, build_files
+from gastromap.reports.catalogue import Language
 from gastromap.results import StudyResult
 
 __all__ = ["OutputFolder", "prepare_output", "write_study"]
@@ -121,7 +122,7 @@ def _check_staged(staging: Path, built: BuiltFiles) -> None:
     check_probabilities(pydicom.dcmread(staging / REPORT_OBJECT), document)
 
 
-def write_study(result: StudyResult, output: Path | OutputFolder) -> tuple[Path, ...]:
+def write_study(result: StudyResult, output: Path | OutputFolder, *, language: Language = "en") -> tuple[Path, ...]:
     """Write reports, DICOM objects and ``result.json``: all of them or none.
 
     Parameters
@@ -130,6 +131,8 @@ def write_study(result: StudyResult, output: Path | OutputFolder) -> tuple[Path,
         What the run found.
     output : Path or OutputFolder
         Results folder; with an :class:`OutputFolder`, folders made for this run are removed on failure.
+    language : {"en", "zh"}
+        Of the PDF, and shown first by the HTML report, which holds all languages.
 
     Returns
     -------
@@ -149,7 +152,7 @@ def write_study(result: StudyResult, output: Path | OutputFolder) -> tuple[Path,
         later = () if result.comparison is None else (result.comparison.followup.volume.sources,)
         check_sources(result.volume.sources, *later)
         with quiet_pydicom():
-            built = build_files(result)
+            built = build_files(result, language=language)
             _commit(folder.path, result.run.run_id, built)
     except OSError as error:
         folder.discard()

@@ -65,10 +65,17 @@ def _check_stage(volume: CtVolume, key: KeySlice, stage: StageResult, grad_cam: 
     for part in stage.slices:
         _check_slice(volume, part.index, part.sop_instance_uid)
     if grad_cam is not None:
-        if grad_cam.index != key.index or grad_cam.heatmap.shape != volume.hu.shape[1:]:
-            raise inconsistent("a heat map on the grid of the key slice", "another slice or shape")
-        if not np.isfinite(grad_cam.heatmap).all():
-            raise inconsistent("a finite heat map", "NaN or infinity")
+        if grad_cam.index != key.index:
+            raise inconsistent("a heat map of the key slice", "of another slice")
+        if {item.index for item in grad_cam.neighbours} - {part.index for part in stage.slices} or len(
+            {item.index for item in grad_cam.slices}
+        ) != len(grad_cam.slices):
+            raise inconsistent("one heat map for each of some slices that were read", "of others, or two of one")
+        for item in grad_cam.slices:
+            if item.heatmap.shape != volume.hu.shape[1:]:
+                raise inconsistent("heat maps on the grid of their slices", "another shape")
+            if not np.isfinite(item.heatmap).all():
+                raise inconsistent("finite heat maps", "NaN or infinity")
     shares = stage.probabilities
     if tuple(shares) != ("T1", "T2", "T3", "T4") or abs(sum(shares.values()) - 1.0) > _TOLERANCE:
         raise inconsistent("four probabilities with sum 1", f"{len(shares)} with another sum")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from gastromap.dicom_output.attributes import ObjectContext, object_context
+from gastromap.reports.catalogue import Language
 from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.drawing import as_png
 from gastromap.reports.json_result import WrittenFile, encode_json, result_as_json
@@ -67,23 +68,24 @@ def _as_file(dataset: Dataset) -> bytes:
 
 
 def _captures(
-    pixels: tuple[NDArray[np.uint8], NDArray[np.uint8] | None],
+    plain: NDArray[np.uint8],
     grad_cam: GradCamResult | None,
     context: ObjectContext,
     source: SliceSource,
     *,
     orientation: tuple[str, str],
-    role: str,
+    volume: CtVolume,
 ) -> dict[str, tuple[Dataset, ObjectContext]]:
-    """Key slice and, where there is one, heat map of one examination, in the study of their pixels."""
+    """Key slice and, where there are any, heat maps of one examination, in the study of their pixels."""
     from gastromap.dicom_output.secondary_capture import (
         KEY_SERIES_NUMBER,
         OVERLAY_SERIES_NUMBER,
+        build_multiframe_capture,
         build_secondary_capture,
     )
     from gastromap.reports.phrases import heat_map_meaning, heat_map_method, stage_label
+    from gastromap.reports.pictures import draw_heat_maps
 
-    plain, heated = pixels
     captures = {
         "key": build_secondary_capture(
             plain,
@@ -94,12 +96,15 @@ def _captures(
             orientation=orientation,
         )
     }
-    if grad_cam is not None and heated is not None:
-        meaning = heat_map_meaning(stage_label(role, grad_cam.stage))
-        captures["overlay"] = build_secondary_capture(
-            heated,
+    if grad_cam is not None:
+        label = stage_label(volume.role, grad_cam.stage)
+        meaning = heat_map_meaning(label)
+        indices = [item.index for item in grad_cam.slices]
+        captures["overlay"] = build_multiframe_capture(
+            np.stack(draw_heat_maps(volume, grad_cam, class_label=label)),
             context,
-            source=source,
+            sources=[volume.sources[index] for index in indices],
+            labels=[f"slice {volume.index_from_feet(index)}" for index in indices],
             series_number=OVERLAY_SERIES_NUMBER,
             description=grad_cam.method,
             derivation=f"{heat_map_method(grad_cam)}: {meaning}",
@@ -143,7 +148,7 @@ def _pictures_after(compared: ComparisonPictures | None) -> list[WrittenFile]:
     return files
 
 
-def build_files(result: StudyResult) -> BuiltFiles:
+def build_files(result: StudyResult, *, language: Language = "en") -> BuiltFiles:
     """Make every file of a result.
 
     Parameters
@@ -151,6 +156,8 @@ def build_files(result: StudyResult) -> BuiltFiles:
     result : StudyResult
         Checked before. With a comparison, the structured report and the PDF are filed in the study of the follow-up,
         and pictures in the study of their pixels.
+    language : {"en", "zh"}
+        Of the PDF, and shown first by the page.
     """
     from gastromap.dicom_output.encapsulated_pdf import build_encapsulated_pdf
     from gastromap.dicom_output.structured_report import Outlines, build_structured_report
@@ -159,8 +166,9 @@ def build_files(result: StudyResult) -> BuiltFiles:
     from gastromap.reports.html import render_html
     from gastromap.reports.pdf import render_pdf
     from gastromap.reports.phrases import stage_label
-    from gastromap.reports.pictures import draw_pictures
+    from gastromap.reports.pictures import draw_neighbours, draw_pictures
     from gastromap.reports.shown_slice import shown_index
+    from gastromap.reports.viewer_data import viewer_data
 
     context, comparison = object_context(result), result.comparison
     key = result.volume.sources[result.key_slice.index]
@@ -168,16 +176,17 @@ def build_files(result: StudyResult) -> BuiltFiles:
     compared = draw_comparison(result)
     key_png, overlay_png = pictures.png("key_slice"), pictures.png("grad_cam")
     content = report_content(result)
-    pdf = render_pdf(content, pictures, compared)
+    neighbours = draw_neighbours(result)
+    pdf = render_pdf(content, pictures, compared, neighbours=neighbours, language=language)
     filed = context
     about: tuple[SliceSource, ...] = (key,)
     captures = _captures(
-        (pictures.key_slice, pictures.grad_cam),
+        pictures.key_slice,
         result.grad_cam,
         context,
         key,
         orientation=pictures.orientation,
-        role=result.volume.role,
+        volume=result.volume,
     )
     captures = _on_pixels(result.volume, result.key_slice, result.tumour, result.grad_cam, context) | captures
     if comparison is not None and compared is not None:
@@ -187,12 +196,12 @@ def build_files(result: StudyResult) -> BuiltFiles:
         followup = comparison.followup
         after = _on_pixels(followup.volume, followup.key_slice, followup.tumour, comparison.grad_cam, filed)
         after |= _captures(
-            (compared.after, compared.overlay),
+            compared.after,
             comparison.grad_cam,
             filed,
             shown,
             orientation=compared.orientation,
-            role=comparison.followup.volume.role,
+            volume=comparison.followup.volume,
         )
         captures |= {f"{name}_after": item for name, item in after.items()}
     outlines = Outlines(*(captures[name][0] if name in captures else None for name in ("seg", "seg_after")))
@@ -201,7 +210,15 @@ def build_files(result: StudyResult) -> BuiltFiles:
         **{f"{DICOM}/{name}.dcm": item for name, item in captures.items()},
         f"{DICOM}/report.dcm": (build_encapsulated_pdf(pdf, filed, sources=about), filed),
     }
-    page = render_html(content, key_slice_png=key_png, grad_cam_png=overlay_png, compared=compared)
+    page = render_html(
+        content,
+        key_slice_png=key_png,
+        grad_cam_png=overlay_png,
+        compared=compared,
+        neighbours=neighbours,
+        viewer=viewer_data(result),
+        language=language,
+    )
     files = [
         WrittenFile("report.html", page),
         WrittenFile("report.pdf", pdf),

@@ -17,6 +17,7 @@ from gastromap.dicom_input.studies import Role
 from gastromap.examination import examine_all
 from gastromap.nomogram import read_clinical, with_measured_size
 from gastromap.output import OutputFolder, write_study
+from gastromap.reports.catalogue import Language
 from gastromap.results import ClinicalVariables, StudyResult
 from gastromap.run_record import Stopwatch
 from gastromap.segmentation.lazy import LazyTumourFinder
@@ -59,9 +60,12 @@ class StudyPipeline:
     models : Path
         Folder of the bundles.
     device : torch.device
+    language : {"en", "zh"}
+        Of the reports for people.
     """
 
-    def __init__(self, models: Path, *, device: torch.device) -> None:
+    def __init__(self, models: Path, *, device: torch.device, language: Language = "en") -> None:
+        self._language: Language = language
         self._stager = TStager(Bundle.find(models), device=device)
         self._finder = LazyTumourFinder.find(models, device=device)
         self._predictor = LazyPredictor.find(models, device=device)
@@ -124,7 +128,7 @@ class StudyPipeline:
                 outlook = predict_outlook(*examinations, predictor=self._predictor, finder=self._finder)
         result = study_result(examinations, explained, nomogram=nomogram, outlook=outlook, run=watch.record())
         with watch.stage("write"):
-            return result, write_study(result, output)
+            return result, write_study(result, output, language=self._language)
 
 
 def clinical_of(path: Path | None, volume: CtVolume) -> ClinicalVariables:

@@ -16,6 +16,7 @@ from gastromap.volume import CtVolume
 
 if TYPE_CHECKING:
     from gastromap.longitudinal.predictor import LongitudinalResult
+    from gastromap.nomogram.model import NomogramModel
     from gastromap.segmentation.measures import TumourMeasures
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunRecord",
     "SizeChange",
     "SizeOrigin",
+    "SliceHeatMap",
     "SlicePrediction",
     "StageResult",
     "StudyResult",
@@ -105,6 +107,15 @@ class StageResult:
     rad_score: float | None  #: standardised linear score of deep features, in SD of the training cohort
     model: ModelIdentity
     device: str
+    model_facts: tuple[tuple[str, str], ...] = ()  #: label and text: task, data, figures, use (``model_card.facts_of``)
+
+
+@dataclass(frozen=True)
+class SliceHeatMap:
+    """Class activation map of one slice."""
+
+    index: int  #: slice index into the volume
+    heatmap: NDArray[np.float32] = field(repr=False)  #: shape (rows, columns), 0 to 1: share of the slice's own maximum
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,13 @@ class GradCamResult:
     index: int  #: slice index into the volume
     method: Literal["Grad-CAM", "HiResCAM"]
     layer: str  #: of the network, whose maps were weighted: ``layer1`` … ``layer4``
+    neighbours: tuple[SliceHeatMap, ...] = ()  #: of the other slices that the network read, for the same stage
+
+    @property
+    def slices(self) -> tuple[SliceHeatMap, ...]:
+        """Key slice and neighbours, by index."""
+        every = (SliceHeatMap(self.index, self.heatmap), *self.neighbours)
+        return tuple(sorted(every, key=lambda item: item.index))
 
 
 @dataclass(frozen=True)
@@ -154,6 +172,8 @@ class NomogramResult:
     stage: str
     contributions: tuple[PredictorContribution, ...]
     total_points: float
+    model: NomogramModel | None = field(default=None, repr=False)  #: to draw it and to try other values
+    rad_score: float | None = None  #: as it entered, in SD
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gastromap import nomogram
 from gastromap.bundle import Bundle
 from gastromap.errors import UsageError
 from gastromap.explain import LAYER, METHOD, explanation
+from gastromap.model_card import facts_of
 from gastromap.models import GTRNet
 from gastromap.preprocessing import PreparedSlice, SlicePreprocessing
 from gastromap.results import (
@@ -26,9 +27,11 @@ from gastromap.results import (
     KeySlice,
     NomogramOmitted,
     NomogramResult,
+    SliceHeatMap,
     SlicePrediction,
     StageResult,
 )
+from gastromap.text import Text
 from gastromap.volume import CtVolume
 
 __all__ = ["Inference", "PreparedCase", "TStager", "best_device"]
@@ -36,7 +39,7 @@ __all__ = ["Inference", "PreparedCase", "TStager", "best_device"]
 _log = logging.getLogger(__name__)
 
 #: No figure of the model says how right it is after treatment.
-_TREATED = "The study was made after treatment; the model was trained and calibrated on untreated tumours."
+_TREATED = Text("The study was made after treatment; the model was trained and calibrated on untreated tumours.")
 
 
 @dataclass(frozen=True)
@@ -164,21 +167,26 @@ class TStager:
             rad_score=score,
             model=bundle.identity,
             device=str(self.device),
+            model_facts=facts_of(bundle.metadata),
         )
 
     def explain(self, inference: Inference, stage: str) -> GradCamResult:
-        """Class activation map of the key slice for ``stage`` on the grid of the CT slice."""
+        """Class activation maps for ``stage`` of all slices that were read, on the grid of the CT slices."""
         case = inference.case
         # Feature maps made in inference mode cannot enter autograd; a copy can.
-        maps = inference.maps[case.key : case.key + 1].clone()
-        target = self.bundle.labels.index(stage)
-        small = explanation(maps, self._network, target=target)[0]
+        small = explanation(inference.maps.clone(), self._network, target=self.bundle.labels.index(stage))
+        maps = [prepared.to_slice(values) for prepared, values in zip(case.slices, small, strict=True)]
         return GradCamResult(
             stage=stage,
-            heatmap=case.slices[case.key].to_slice(small),
+            heatmap=maps[case.key],
             index=case.key_slice.index,
             method=METHOD,
             layer=LAYER,
+            neighbours=tuple(
+                SliceHeatMap(index, values)
+                for index, values in zip(case.indices, maps, strict=True)
+                if index != case.key_slice.index
+            ),
         )
 
     def nomogram(self, stage: StageResult, clinical: ClinicalVariables) -> NomogramResult | NomogramOmitted:

@@ -10,6 +10,7 @@ from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from gastromap.comparison import study_result
 from gastromap.output import OutputFolder, write_study
+from gastromap.reports.catalogue import Language
 from gastromap.results import StudyResult
 from gastromap.run_record import Stopwatch
 
@@ -26,9 +27,11 @@ class ResultWriterOperator(Operator):
         output: OutputFolder,
         watch: Stopwatch,
         on_written: Callable[[StudyResult, tuple[Path, ...]], None],
+        language: Language = "en",
         **kwargs: Any,
     ) -> None:
         self._output = output
+        self._language = language
         self._watch = watch
         self._on_written = on_written
         super().__init__(fragment, *args, **kwargs)
@@ -44,5 +47,5 @@ class ResultWriterOperator(Operator):
         examinations, outlook = op_input.receive("outlook")
         result = study_result(examinations, explained, nomogram=nomogram, outlook=outlook, run=self._watch.record())
         with self._watch.stage("write"):
-            files = write_study(result, self._output)
+            files = write_study(result, self._output, language=self._language)
         self._on_written(result, files)

@@ -97,6 +97,13 @@ class TestExplanation:
         assert result.heatmap.max() <= 1
         assert result.index == 2
 
+    def test_every_slice_that_was_read_has_the_map_it_would_have_as_key_slice(self, stager, volume) -> None:
+        maps = stager.explain(stager.infer(stager.prepare(volume, key(volume, 2))), "T2")
+        assert [item.index for item in maps.slices] == [1, 2, 3]
+        for item in maps.slices:
+            alone = stager.explain(stager.infer(stager.prepare(volume, key(volume, item.index))), "T2")
+            np.testing.assert_allclose(item.heatmap, alone.heatmap, atol=1e-4)
+
     def test_it_names_the_method_and_the_layer_it_used(self, stager, volume) -> None:
         inference = stager.infer(stager.prepare(volume, key(volume, 2)))
         result = stager.explain(inference, "T2")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gastromap import __version__
 from gastromap.errors import UsageError
+from gastromap.reports.catalogue import LANGUAGES
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         "--grace", type=float, default=30.0, metavar="S", help="for the study in hand at a stop (default: %(default)s)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "--language", choices=tuple(LANGUAGES), help="of the reports (default: GASTROMAP_LANGUAGE, else en)"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of torch (default: its own choice)")
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="clients send its text as Bearer token (default: none needed)"
@@ -64,7 +68,7 @@ def make_service(given: argparse.Namespace) -> Starlette:
     OutputError
         ``OUTPUT_UNWRITABLE``.
     """
-    from app.options import default_config, default_models
+    from app.options import default_config, default_language, default_models
     from app.service.api import Service, make_app
     from app.service.metrics import Metrics
     from app.service.runner import Runner
@@ -84,7 +88,12 @@ def make_service(given: argparse.Namespace) -> Starlette:
     except OSError as error:
         raise unwritable(error) from error
     store = JobStore(target / "jobs.sqlite", limit=given.queue)
-    worker = Worker(given.model or default_models(), device=given.device, threads=given.threads)
+    worker = Worker(
+        given.model or default_models(),
+        device=given.device,
+        threads=given.threads,
+        language=given.language or default_language(),
+    )
     metrics = Metrics()
     runner = Runner(store, worker, target, study_seconds=given.study_seconds, on_end=metrics.ended)
     return make_app(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gastromap.errors import ExitCode, GastromapError, Refusal
+from gastromap.reports.catalogue import Language
 
 if TYPE_CHECKING:
     from gastromap.run_record import Stopwatch
@@ -55,10 +56,12 @@ class Worker:
         As of the application.
     threads : int
         Of torch; 0 leaves it to torch.
+    language : {"en", "zh"}
+        Of the reports.
     """
 
-    def __init__(self, models: Path, *, device: str = "auto", threads: int = 0) -> None:
-        self._arguments = (str(models), device, threads)
+    def __init__(self, models: Path, *, device: str = "auto", threads: int = 0, language: Language = "en") -> None:
+        self._arguments = (str(models), device, threads, language)
         # A forked child would share locks and threads with a server that has both.
         self._context = multiprocessing.get_context("spawn")
         self._process: Any = None
@@ -144,7 +147,7 @@ class Worker:
         self._process = self._pipe = None
 
 
-def _work(pipe: Connection, models: str, device: str, threads: int) -> None:
+def _work(pipe: Connection, models: str, device: str, threads: int, language: Language) -> None:
     """Body of the process."""
     # Ctrl-C and docker stop reach the whole group; the parent decides when a study may still end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -153,7 +156,7 @@ def _work(pipe: Connection, models: str, device: str, threads: int) -> None:
 
     quiet("WARNING")
     try:
-        pipeline = _pipeline(models, device, threads)
+        pipeline = _pipeline(models, device, threads, language)
     except GastromapError as error:
         pipe.send(error)
         return
@@ -168,7 +171,7 @@ def _work(pipe: Connection, models: str, device: str, threads: int) -> None:
         pipe.send(_answer(pipeline, *task))
 
 
-def _pipeline(models: str, device: str, threads: int) -> Any:
+def _pipeline(models: str, device: str, threads: int, language: Language) -> Any:
     import torch
 
     from gastromap.pipeline import StudyPipeline
@@ -176,7 +179,7 @@ def _pipeline(models: str, device: str, threads: int) -> Any:
 
     if threads:
         torch.set_num_threads(threads)
-    return StudyPipeline(Path(models), device=best_device(device))
+    return StudyPipeline(Path(models), device=best_device(device), language=language)
 
 
 def _answer(pipeline: Any, request: Mapping[str, Any], output: str) -> Answer:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gastromap.packaging.engine import Engine
 
 __all__ = ["register"]
 
@@ -44,7 +50,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         "--save", type=Path, metavar="FILE", help="write the image to a tar file (docker load reads it)"
     )
     parser.add_argument(
-        "--check", action="store_true", help="run the image hardened and compare with the application here"
+        "--check",
+        action="store_true",
+        help="check the image (check-map) and compare its results with the application here",
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="with --check: a further study to compare; repeatable",
     )
     parser.set_defaults(run=_run)
 
@@ -86,9 +101,8 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _build(arguments: argparse.Namespace, work: Path) -> int:
-    from gastromap.packaging.acceptance import check_image
     from gastromap.packaging.build import DEFAULT_BASE, build_image
-    from gastromap.packaging.engine import open_engine
+    from gastromap.packaging.private_engine import open_engine
 
     with open_engine(work) as engine:
         if engine.private and not (arguments.save or arguments.check):
@@ -105,10 +119,25 @@ def _build(arguments: argparse.Namespace, work: Path) -> int:
         print(f"image    {built.tag}, {built.bytes / 1e9:.2f} GB unpacked, {built.packages} packages")
         print(f"context  sha256 {built.context_digest}  (tree without wheels)")
         print(f"files    sha256 {built.tree_digest}  (all files of the image)")
-        if arguments.check:
-            for line in check_image(engine, built.tag, work=work):
-                print(f"passed   {line}")
-        if arguments.save:
+        status = _check(engine, built.tag, arguments.input or (), work / "check") if arguments.check else 0
+        if arguments.save and not status:
             engine.call("save", "-o", str(arguments.save), built.tag)
             print(f"saved    {arguments.save}")
+    return status
+
+
+def _check(engine: Engine, image: str, studies: Sequence[Path], work: Path) -> int:
+    from gastromap.packaging.check_map import check_map
+    from gastromap.packaging.check_report import report_table
+    from gastromap.packaging.check_samples import synthetic_study
+    from gastromap.packaging.equality import compare_with_application
+
+    report = check_map(image=image, engine=engine.program, environment=engine.environment)
+    print(report_table(report, width=shutil.get_terminal_size((120, 24)).columns))
+    if report.exit_code:
+        return report.exit_code
+    named = [("synthetic study", synthetic_study(work / "cohort").folder)]
+    named += [(f"study {number}", study) for number, study in enumerate(studies, start=1)]
+    for name, study in named:
+        print(f"passed   {compare_with_application(engine, image, study, name=name, work=work)}", flush=True)
     return 0

@@ -46,8 +46,8 @@ def build_parametric_map(grad_cam: GradCamResult, volume: CtVolume, context: Obj
     )
     meaning = heat_map_meaning(stage_label(volume.role, grad_cam.stage))
     made = ParametricMap(
-        source_images=[located_slice(volume, grad_cam.index)],
-        pixel_array=np.asarray(grad_cam.heatmap, np.float32),
+        source_images=[located_slice(volume, item.index) for item in grad_cam.slices],
+        pixel_array=np.stack([item.heatmap for item in grad_cam.slices]).astype(np.float32),
         **object_arguments(MAP_SERIES_NUMBER),
         **equipment_arguments(context),
         contains_recognizable_visual_features=False,

@@ -11,6 +11,7 @@ import numpy as np
 from gastromap.evaluation.stages import STAGES
 from gastromap.nomogram.model import NomogramModel
 from gastromap.results import NomogramResult
+from gastromap.text import Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,19 +54,19 @@ def nomogram_axes(model: NomogramModel, result: NomogramResult | None = None) ->
         Probability ticks outside the reachable total points are left out.
     """
     marks = {row.name: row.points for row in result.contributions} if result else {}
-    axes = [NomogramAxis("Points", tuple((float(p), f"{p}") for p in range(0, 101, 10)))]
+    axes = [NomogramAxis(Text("Points"), tuple((float(p), f"{p}") for p in range(0, 101, 10)))]
     for name, levels in model.effects().items():
         level_ticks = sorted((model.points(name, effect), label) for label, effect in levels.items())
         ticks = _rad_score_ticks(model) if name == "Rad-score" else tuple(level_ticks)
-        axes.append(NomogramAxis(f"{name} (SD)" if name == "Rad-score" else name, ticks, marks.get(name)))
+        axes.append(NomogramAxis(Text("Rad-score (SD)") if name == "Rad-score" else name, ticks, marks.get(name)))
     end = model.maximum_points
     total = result.total_points if result else None
     totals = tuple((float(p), f"{p}") for p in range(0, int(end) + 1, 20))
-    axes.append(NomogramAxis("Total points", totals, total, total=True))
+    axes.append(NomogramAxis(Text("Total points"), totals, total, total=True))
     for stage in STAGES[1:]:
         places = model.points_of_probability(_PROBABILITIES, at_least=stage).tolist()
         ticks = tuple((p, f"{v:g}") for p, v in zip(places, _PROBABILITIES, strict=True) if 0 <= p <= end)
-        title = f"P({stage})" if stage == STAGES[-1] else f"P({stage} or more)"
+        title = f"P({stage})" if stage == STAGES[-1] else Text("P({stage} or more)", stage=stage)
         axes.append(NomogramAxis(title, ticks, total, total=True))
     return tuple(axes)
 

@@ -22,6 +22,7 @@ from gastromap.evaluation.stages import STAGES
 from gastromap.nomogram.clinical import DIFFERENTIATION, LAUREN, check_clinical
 from gastromap.nomogram.json_file import dump_object, finite, finite_list, finite_numbers, load_model_object
 from gastromap.results import ClinicalVariables, NomogramOmitted, NomogramResult, PredictorContribution, SizeOrigin
+from gastromap.text import Text, enumerated
 
 __all__ = ["COEFFICIENTS", "SIZE_LIMIT_CM", "NomogramModel", "apply"]
 
@@ -50,14 +51,14 @@ _KEYS = (
 #: A size that nobody measured by hand is to be seen as such.
 _MEASURED: Mapping[SizeOrigin, str] = {
     "given": "",
-    "seg": ", measured in the segmentation",
-    "auto": ", measured in the automatic mask",
+    "seg": Text("measured in the segmentation"),
+    "auto": Text("measured in the automatic mask"),
 }
 _WORDS = {
-    "rad_score": "the Rad-score",
-    "tumour_size_cm": "the tumour size",
-    "differentiation": "the differentiation",
-    "lauren": "the Lauren type",
+    "rad_score": Text("the Rad-score"),
+    "tumour_size_cm": Text("the tumour size"),
+    "differentiation": Text("the differentiation"),
+    "lauren": Text("the Lauren type"),
 }
 
 
@@ -234,9 +235,11 @@ def _refuse(expected: str) -> None:
 
 def _omitted(missing: tuple[str, ...]) -> NomogramOmitted:
     words = [_WORDS[name] for name in missing]
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-    verb = "is" if len(words) == 1 else "are"
-    return NomogramOmitted(missing=missing, reason=f"No nomogram, because {listed} {verb} missing.")
+    if len(words) == 1:
+        reason = Text("No nomogram, because {what} is missing.", what=words[0])
+    else:
+        reason = Text("No nomogram, because {what} are missing.", what=enumerated(words))
+    return NomogramOmitted(missing=missing, reason=reason)
 
 
 def apply(
@@ -278,13 +281,18 @@ def apply(
     score, size_cm = cast(float, rad_score), cast(float, clinical.tumour_size_cm)
     effects = model.effects()
     low, high = model.rad_score_range_sd
-    off_axis = "" if low <= score <= high else ", beyond the axis"
     large = "≥ 5 cm" if size_cm >= SIZE_LIMIT_CM else "< 5 cm"
     # A measured size has more digits than the voxels justify; rounded up, 4.96 would be shown as 5.0 (< 5 cm).
     shown = Decimal(str(size_cm)).quantize(Decimal("0.1"), ROUND_DOWN) if measured else f"{size_cm:g}"
+    shown_score = Text("{score} SD", score=f"{score:.2f}")
+    if not low <= score <= high:
+        shown_score = Text("{score}, beyond the axis", score=shown_score)
+    shown_size = Text("{size} cm ({group})", size=str(shown), group=large)
+    if measured:
+        shown_size = Text("{size}, {origin}", size=shown_size, origin=measured)
     rows = (
-        ("Rad-score", f"{score:.2f} SD{off_axis}", model.coefficients["rad_score"] * score),
-        ("Tumour size", f"{shown} cm ({large}){measured}", effects["Tumour size"][large]),
+        ("Rad-score", shown_score, model.coefficients["rad_score"] * score),
+        ("Tumour size", shown_size, effects["Tumour size"][large]),
         ("Differentiation", str(clinical.differentiation), effects["Differentiation"][str(clinical.differentiation)]),
         ("Lauren type", str(clinical.lauren), effects["Lauren type"][str(clinical.lauren)]),
     )
@@ -300,4 +308,6 @@ def apply(
         stage=STAGES[int(np.argmax(probabilities))],
         contributions=contributions,
         total_points=sum(row.points for row in contributions),
+        model=model,
+        rad_score=score,
     )

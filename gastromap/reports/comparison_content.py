@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gastromap.reports.catalogue import known
 from gastromap.reports.comparison_pictures import MapPair
 from gastromap.reports.examination_rows import key_slice_rows, millilitres, millimetres, series_rows
 from gastromap.reports.outlook_content import OutlookContent, outlook_content
@@ -14,31 +15,31 @@ from gastromap.reports.phrases import (
     heat_map_meaning,
     heat_map_method,
     percent,
-    sentence,
     signed,
     stage_label,
     warning_sentence,
 )
-from gastromap.reports.probabilities import agreement, set_in_words, stage_bars
+from gastromap.reports.probabilities import NOT_STAGED, STAGED, agreement, set_in_words, shares_of, stage_bars
 from gastromap.results import Comparison, Examination, SizeChange, StudyResult
+from gastromap.text import Text, in_a_row
 
 __all__ = ["ComparisonContent", "StageAfter", "comparison_content", "finding_after", "map_texts"]
 
 _CHANGES: Final = {
-    "volume_ml": ("Volume", millilitres),
-    "long_axis_mm": ("Long axis", millimetres),
-    "thickness_mm": ("Wall thickness", millimetres),
+    "volume_ml": (Text("Volume"), millilitres),
+    "long_axis_mm": (Text("Long axis"), millimetres),
+    "thickness_mm": (Text("Wall thickness"), millimetres),
 }
 _MAPS: Final = {
-    "lnm": ("Speaks for node metastasis", "3D Grad-CAM, both scans on one scale"),
-    "os_risk": ("Speaks for an earlier death", "3D Grad-CAM, both scans on one scale"),
-    "pooling": ("Weight in the prediction", "share of each place in its own scan"),
+    "lnm": (Text("Speaks for node metastasis"), Text("3D Grad-CAM, both scans on one scale")),
+    "os_risk": (Text("Speaks for an earlier death"), Text("3D Grad-CAM, both scans on one scale")),
+    "pooling": (Text("Weight in the prediction"), Text("share of each place in its own scan")),
     "co_attention": (
-        "From the tumour before to the CT after",
-        "ring: middle of the tumour before treatment; colours: where it looks after treatment",
+        Text("From the tumour before to the CT after"),
+        Text("ring: middle of the tumour before treatment; colours: where it looks after treatment"),
     ),
 }
-_MAPS_MEANING: Final = "Where the model looked, not proof. On the slices above, cut to what the model read."
+_MAPS_MEANING: Final = Text("Where the model looked, not proof. On the slices above, cut to what the model read.")
 
 
 @dataclass(frozen=True)
@@ -79,36 +80,45 @@ class ComparisonContent:
 def map_texts(pair: MapPair) -> tuple[str, str]:
     """Title and caption of a map."""
     title, caption = _MAPS[pair.name]
-    spread = "" if pair.spread is None else f"; spread {percent(pair.spread)} (100 % = everywhere alike)"
-    return title, f"{caption}{spread}"
+    if pair.spread is not None:
+        caption = Text(
+            "{caption}; spread {spread} (100 % = everywhere alike)", caption=caption, spread=percent(pair.spread)
+        )
+    return title, caption
 
 
 def finding_after(followup: Examination) -> str:
     """Return that no tumour was found, or why its size is not known; empty where it was measured."""
     if followup.tumour is not None:
         return ""
-    nothing = "No tumour found after treatment"
     # The finder's own words for it would only say the same again.
-    said = nothing.lower().startswith(followup.no_tumour)
-    why = "" if said else f" ({followup.no_tumour})"
+    said = "no tumour found after treatment".startswith(followup.no_tumour)
+    why = known(followup.no_tumour)
+    if followup.cleared and said:
+        return Text("No tumour found after treatment. That does not prove that none is left.")
     if followup.cleared:
-        return f"{nothing}{why}. That does not prove that none is left."
-    return f"Size of the tumour after treatment not known{why}."
+        return Text("No tumour found after treatment ({reason}). That does not prove that none is left.", reason=why)
+    if said:
+        return Text("Size of the tumour after treatment not known.")
+    return Text("Size of the tumour after treatment not known ({reason}).", reason=why)
 
 
 def _change_row(change: SizeChange, *, found: bool) -> tuple[str, str, str, str]:
     label, text = _CHANGES[change.name]
     if not found:
-        return label, text(change.before), "none found", "–"
-    return label, text(change.before), text(change.after), f"{signed(100 * change.relative)} %"
+        return label, text(change.before), Text("none found"), "–"
+    return label, text(change.before), text(change.after), Text("{number} %", number=signed(100 * change.relative))
 
 
 def _size_note(result: StudyResult, followup: Examination) -> str:
-    tumours = (("before", result.tumour), ("after", followup.tumour))
-    origins = [(when, SIZE_ORIGINS[tumour.origin]) for when, tumour in tumours if tumour is not None]
-    if len({origin for _, origin in origins}) == 1 and len(origins) == 2:
-        return f"Both {origins[0][1]}."
-    return sentence("; ".join(f"{when}: {origin}" for when, origin in origins))
+    before, after = (None if tumour is None else tumour.origin for tumour in (result.tumour, followup.tumour))
+    if before is not None and after is not None:
+        if before == after:
+            return Text("Both {origin}.", origin=SIZE_ORIGINS[before])
+        return Text("Before: {before}; after: {after}.", before=SIZE_ORIGINS[before], after=SIZE_ORIGINS[after])
+    if before is not None:
+        return Text("Before: {origin}.", origin=SIZE_ORIGINS[before])
+    return "" if after is None else Text("After: {origin}.", origin=SIZE_ORIGINS[after])
 
 
 def _stage(comparison: Comparison, role: str) -> StageAfter | None:
@@ -119,26 +129,26 @@ def _stage(comparison: Comparison, role: str) -> StageAfter | None:
     return StageAfter(
         label=stage_label(role, stage.stage),
         staged=confidence.staged,
-        confidence="Confidently staged" if confidence.staged else "Not confidently staged",
+        confidence=STAGED if confidence.staged else NOT_STAGED,
         prediction_set=set_in_words(confidence.prediction_set, confidence.coverage, prefix=stage_label(role, "")),
         agreement=agreement(stage, role),
-        probabilities=", ".join(f"{bar.label} {bar.percent}" for bar in stage_bars(stage, role)),
-        reasons=confidence.reasons,
+        probabilities=in_a_row([shares_of(bar.label, bar.percent) for bar in stage_bars(stage, role)]),
+        reasons=tuple(known(reason) for reason in confidence.reasons),
     )
 
 
 def _interval(days: int | None) -> str:
     if days is None:
         return ""
-    return "1 day later" if days == 1 else f"{days} days later"
+    return Text("1 day later") if days == 1 else Text("{days} days later", days=days)
 
 
 def _shown(followup: Examination) -> str:
     if followup.key_slice is not None:
-        return "key slice"
+        return Text("key slice")
     if followup.crop_centre_lps is not None:
-        return "no key slice; slice in the middle of what the model read"
-    return "no key slice; middle of the scan"
+        return Text("no key slice; slice in the middle of what the model read")
+    return Text("no key slice; middle of the scan")
 
 
 def comparison_content(result: StudyResult) -> ComparisonContent | None:
@@ -161,24 +171,27 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
         None if comparison.stage is None else comparison.stage.model,
         None if comparison.outlook is None else comparison.outlook.model,
     )
-    notices = dict.fromkeys(model.notice for model in models if model is not None and model.notice)
+    notices = dict.fromkeys(known(model.notice) for model in models if model is not None and model.notice)
     overlay = ""
     if grad_cam is not None:
         label = stage_label(volume.role, grad_cam.stage)
-        overlay = f"{heat_map_method(grad_cam)}: {heat_map_meaning(label)}"
+        overlay = Text("{method}: {meaning}", method=heat_map_method(grad_cam), meaning=heat_map_meaning(label))
     codes = dict.fromkeys((*volume.warnings, *followup.warnings))
     return ComparisonContent(
         dates=(before, after),
         interval=_interval(comparison.interval_days),
         finding=finding_after(followup),
         stage=_stage(comparison, volume.role),
-        captions=(f"Before treatment, {before}: key slice", f"After treatment, {after}: {_shown(followup)}"),
+        captions=(
+            Text("Before treatment, {date}: key slice", date=before),
+            Text("After treatment, {date}: {slice}", date=after, slice=_shown(followup)),
+        ),
         overlay_caption=overlay,
         size_rows=tuple(_change_row(change, found=followup.tumour is not None) for change in comparison.changes),
-        size_note=_size_note(result, followup) if comparison.changes else "The size is not known at both dates.",
+        size_note=_size_note(result, followup) if comparison.changes else Text("The size is not known at both dates."),
         outlook=outlook_content(comparison.outlook),
-        omitted=comparison.omitted,
-        crop_note="The part of the CT after treatment that the model read was placed by the stomach."
+        omitted=known(comparison.omitted),
+        crop_note=Text("The part of the CT after treatment that the model read was placed by the stomach.")
         if comparison.crop_by_stomach
         else "",
         maps_meaning=_MAPS_MEANING,

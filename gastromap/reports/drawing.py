@@ -17,13 +17,19 @@ from gastromap.reports.phrases import RESEARCH_USE
 from gastromap.volume import CtVolume
 
 __all__ = [
+    "HEAT_COLOURS",
+    "HEAT_ONSET",
+    "HEAT_OPACITY",
+    "OPPOSITE",
     "WINDOW_LEVEL",
     "WINDOW_WIDTH",
     "DisplayPlan",
     "as_png",
     "draw_slice",
     "draw_tile",
+    "heat_scale",
     "plan_display",
+    "scale_bar_mm",
     "slice_lines",
     "turn",
     "windowed",
@@ -35,8 +41,11 @@ _SHORTEST = 600  #: pixels that the text needs in width
 _STRIP = 96  #: pixels below the slice, for text that must not cover anatomy
 _WHITE, _GREY, _AMBER = (255, 255, 255), (190, 190, 190), (255, 205, 110)
 #: Heat colours: dark to light, so that the order survives in grey print; alpha rises with the value.
-_ANCHORS = np.array([[45, 10, 90], [165, 30, 110], [240, 110, 45], [255, 240, 130]], dtype=float)
-_OPAQUE = 0.62
+HEAT_COLOURS = ((45, 10, 90), (165, 30, 110), (240, 110, 45), (255, 240, 130))
+#: Nothing is tinted below the first value, weak activation all over the body would only hide the anatomy; from the
+#: second on the colour has its full opacity.
+HEAT_ONSET = (0.15, 0.6)
+HEAT_OPACITY = 0.62
 _DIRECTIONS = (("L", "R"), ("P", "A"), ("H", "F"))  # patient axis (LPS): positive, negative
 
 
@@ -78,7 +87,7 @@ def _letter(direction: NDArray[np.float64]) -> str:
     return _DIRECTIONS[axis][0 if direction[axis] > 0 else 1]
 
 
-_OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 
 
 def plan_display(volume: CtVolume, *, long_side: int = _LONG_SIDE) -> DisplayPlan:
@@ -127,10 +136,10 @@ def windowed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _heat_colours(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    steps = np.linspace(0.0, 1.0, len(_ANCHORS))
-    colours = np.stack([np.interp(values, steps, _ANCHORS[:, channel]) for channel in range(3)], axis=-1)
-    # Nothing is tinted below 0.15: weak activation all over the body would only hide the anatomy.
-    alpha = np.interp(values, [0.15, 0.6], [0.0, _OPAQUE])[..., None]
+    anchors = np.array(HEAT_COLOURS, dtype=float)
+    steps = np.linspace(0.0, 1.0, len(anchors))
+    colours = np.stack([np.interp(values, steps, anchors[:, channel]) for channel in range(3)], axis=-1)
+    alpha = np.interp(values, HEAT_ONSET, [0.0, HEAT_OPACITY])[..., None]
     return colours, alpha
 
 
@@ -139,19 +148,29 @@ def _blend(grey: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.u
     return np.rint(grey[..., None] * (1.0 - alpha) + colours * alpha).astype(np.uint8)
 
 
+def heat_scale(steps: int) -> NDArray[np.uint8]:
+    """Colours of the heat map from 0 to 1 as they look on mid-grey tissue, shape (steps, 3)."""
+    return _blend(np.full(steps, 110.0, dtype=np.float32), np.linspace(0.0, 1.0, steps, dtype=np.float32))
+
+
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
+
+
+def scale_bar_mm(plan: DisplayPlan) -> int:
+    """Length of the scale bar: the longest round one that takes less than a quarter of the width."""
+    return next((mm for mm in (50, 20, 10, 5) if mm / plan.mm_per_pixel < plan.size[0] / 4), 5)
 
 
 def _annotate(draw: ImageDraw.ImageDraw, plan: DisplayPlan) -> None:
     """Write orientation letters and the scale bar onto the slice."""
     width, height = plan.size
     style = {"fill": _WHITE, "stroke_width": 2, "stroke_fill": (0, 0, 0), "font": _font(28)}
-    draw.text((10, height / 2), _OPPOSITE[plan.right], anchor="lm", **style)  # type: ignore[arg-type]
+    draw.text((10, height / 2), OPPOSITE[plan.right], anchor="lm", **style)  # type: ignore[arg-type]
     draw.text((width - 10, height / 2), plan.right, anchor="rm", **style)  # type: ignore[arg-type]
-    draw.text((width / 2, 8), _OPPOSITE[plan.down], anchor="mt", **style)  # type: ignore[arg-type]
+    draw.text((width / 2, 8), OPPOSITE[plan.down], anchor="mt", **style)  # type: ignore[arg-type]
     draw.text((width / 2, height - 8), plan.down, anchor="mb", **style)  # type: ignore[arg-type]
-    length = next((mm for mm in (50, 20, 10, 5) if mm / plan.mm_per_pixel < width / 4), 5)
+    length = scale_bar_mm(plan)
     x, y, pixels = 16, height - 18, round(length / plan.mm_per_pixel)
     draw.line([(x, y), (x + pixels, y)], fill=(0, 0, 0), width=7)
     draw.line([(x, y), (x + pixels, y)], fill=_WHITE, width=3)
@@ -169,12 +188,10 @@ def _annotate(draw: ImageDraw.ImageDraw, plan: DisplayPlan) -> None:
 
 
 def _colour_bar(draw: ImageDraw.ImageDraw, *, right: int, top: int) -> None:
-    """Draw the scale of the heat map as it looks on mid-grey tissue."""
+    """Draw the scale of the heat map."""
     length, height = 120, 15
     left = right - length - 42
-    values = np.linspace(0.0, 1.0, length, dtype=np.float32)
-    colours = _blend(np.full(length, 110.0, dtype=np.float32), values)
-    for step, colour in enumerate(colours):
+    for step, colour in enumerate(heat_scale(length)):
         draw.line([(left + step, top), (left + step, top + height)], fill=tuple(int(c) for c in colour))
     draw.rectangle([left - 1, top - 1, left + length, top + height + 1], outline=_GREY)
     draw.text((left - 7, top + height / 2), "low", anchor="rm", font=_font(17), fill=_GREY)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gastromap.reports.phrases import KEY_SLICE_ORIGINS, SIZE_ORIGINS, VOTES, percent, sentence
+from gastromap.reports.catalogue import known
+from gastromap.reports.phrases import KEY_SLICE_ORIGINS, LOST, PHASES, VOTERS, VOTES, percent
 from gastromap.results import KeySlice, ModelIdentity, Tumour
-from gastromap.volume import CtVolume
+from gastromap.text import Text, in_a_row
+from gastromap.volume import CtVolume, SeriesRecord
 
 __all__ = [
+    "MEASURED",
     "TumourContent",
     "key_slice_rows",
     "millilitres",
     "millimetres",
     "model_rows",
+    "other_series",
+    "series_reason",
     "series_rows",
     "tumour_content",
 ]
 
 Rows = tuple[tuple[str, str], ...]
+
+#: As sentences; the words alone are ``SIZE_ORIGINS``.
+MEASURED = {
+    "seg": Text("Measured in a DICOM segmentation."),
+    "auto": Text("Measured in the mask of the segmentation model, checked by nobody."),
+}
 
 
 @dataclass(frozen=True)
@@ -32,38 +43,76 @@ class TumourContent:
 
 def key_slice_rows(volume: CtVolume, key: KeySlice) -> Rows:
     """Place and origin of the key slice."""
-    area = () if key.tumour_area_mm2 is None else (("Tumour area", f"{key.tumour_area_mm2:.0f} mm²"),)
+    area: Rows = ()
+    if key.tumour_area_mm2 is not None:
+        area = ((Text("Tumour area"), Text("{area} mm²", area=f"{key.tumour_area_mm2:.0f}")),)
+    place = Text("{number} from the feet (0 = lowest), of {slices}", number=key.index_from_feet, slices=len(volume.hu))
     return (
-        ("Slice", f"{key.index_from_feet} from the feet (0 = lowest), of {len(volume.sources)}"),
-        ("Position z", f"{key.position_mm:.1f} mm".replace("-", "−")),
-        ("Found by", KEY_SLICE_ORIGINS.get(key.origin, key.origin)),
+        (Text("Slice"), place),
+        (Text("Position z"), f"{key.position_mm:.1f} mm".replace("-", "−")),
+        (Text("Found by"), KEY_SLICE_ORIGINS.get(key.origin, key.origin)),
         *area,
     )
+
+
+def _named(series: SeriesRecord) -> str:
+    return Text("unnumbered") if series.series_number is None else Text("number {number}", number=series.series_number)
+
+
+def _votes(series: SeriesRecord) -> str:
+    said = [
+        Text("{source}: {vote}", source=VOTERS.get(source, source), vote=VOTES.get(vote, vote))
+        for source, vote in series.votes.items()
+    ]
+    return in_a_row(said) or Text("none")
 
 
 def series_rows(volume: CtVolume) -> Rows:
     """Series, phase and grid."""
     series = volume.series
-    votes = ", ".join(f"{source} {VOTES.get(vote, vote)}" for source, vote in series.votes.items())
     rows, columns = volume.hu.shape[1:]
     down, across = volume.pixel_spacing_mm
     voxel = f"{down:.2f}×{across:.2f}×{series.step_mm:.2f} mm"
+    grid = Text("{slices} slices of {pixels}, {voxel}", slices=len(volume.hu), pixels=f"{rows}×{columns}", voxel=voxel)
     return (
-        ("Series", "unnumbered" if series.series_number is None else f"number {series.series_number}"),
-        ("Phase", series.phase),
-        ("Phase evidence", votes or "none"),
-        ("Grid", f"{len(volume.sources)} slices of {rows}×{columns}, {voxel}"),
-        ("Kernel", series.kernel or "not given"),
+        (Text("Series"), _named(series)),
+        (Text("Phase"), PHASES.get(series.phase, series.phase)),
+        (Text("Phase evidence"), _votes(series)),
+        (Text("Grid"), grid),
+        (Text("Kernel"), series.kernel or Text("not given")),
     )
+
+
+def series_reason(volume: CtVolume) -> str:
+    """Why this series and no other, as a sentence."""
+    series = volume.series
+    if series.phase != "portal-venous":
+        return Text("Chosen because it was named by the caller; the phase was not decided from evidence.")
+    said = [vote for vote in series.votes.values() if vote != "no evidence"]
+    return Text(
+        "Chosen because {portal} of {asked} sources with evidence say portal-venous.",
+        portal=said.count("portal"),
+        asked=len(said),
+    )
+
+
+def other_series(volume: CtVolume) -> tuple[tuple[str, str, str], ...]:
+    """Series that were looked at and not chosen: number, slices, reason."""
+    rows = []
+    for series in volume.runners_up:
+        reason = series.phase.removeprefix("lost: ")
+        number = "–" if series.series_number is None else str(series.series_number)
+        rows.append((number, str(series.number_of_slices), LOST.get(reason, reason)))
+    return tuple(rows)
 
 
 def model_rows(model: ModelIdentity) -> Rows:
     """Which model, with which weights."""
     return (
-        ("Model", f"{model.name} {model.version} ({model.network})"),
-        ("Weights", f"SHA-256 {model.weights_sha256[:16]}…"),
-        ("Preprocessing", model.preprocessing),
-        ("Trained on", model.trained_on),
+        (Text("Model"), f"{model.name} {model.version} ({model.network})"),
+        (Text("Weights"), f"SHA-256 {model.weights_sha256[:16]}…"),
+        (Text("Preprocessing"), model.preprocessing),
+        (Text("Trained on"), known(model.trained_on)),
     )
 
 
@@ -82,15 +131,17 @@ def tumour_content(tumour: Tumour | None) -> TumourContent | None:
     if tumour is None:
         return None
     sizes = tumour.measures
-    mean = () if tumour.probability is None else (("Mean in mask", f"{percent(tumour.probability)}, not calibrated"),)
+    mean: Rows = ()
+    if tumour.probability is not None:
+        mean = ((Text("Mean in mask"), Text("{share}, not calibrated", share=percent(tumour.probability))),)
     return TumourContent(
         rows=(
-            ("Long axis", f"{millimetres(sizes.long_axis_mm)} in one axial slice"),
-            ("Volume", millilitres(sizes.volume_ml)),
-            ("Wall thickness", f"{millimetres(sizes.thickness_mm)} at its thickest"),
-            ("Fat around it", f"{percent(sizes.fat_contact)} of the nearest 2 mm"),
+            (Text("Long axis"), Text("{length} in one axial slice", length=millimetres(sizes.long_axis_mm))),
+            (Text("Volume"), millilitres(sizes.volume_ml)),
+            (Text("Wall thickness"), Text("{length} at its thickest", length=millimetres(sizes.thickness_mm))),
+            (Text("Fat around it"), Text("{share} of the nearest 2 mm", share=percent(sizes.fat_contact))),
             *mean,
         ),
-        origin=sentence(SIZE_ORIGINS[tumour.origin]),
-        notice="" if tumour.model is None else tumour.model.notice,
+        origin=MEASURED[tumour.origin],
+        notice="" if tumour.model is None else known(tumour.model.notice),
     )

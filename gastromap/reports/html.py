@@ -1,24 +1,70 @@
-"""The report as one self-contained HTML file: no script, nothing loaded from anywhere."""
+"""The report as one self-contained HTML file in all languages: nothing loaded from anywhere, one script of its own.
+
+The page is whole without the script: static pictures, the nomogram of this patient, the language it was made in.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from gastromap.reports.catalogue import LANGUAGES, Language, say
 from gastromap.reports.comparison_content import map_texts
 from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.content import ReportContent
-from gastromap.reports.drawing import as_png
+from gastromap.reports.drawing import HEAT_OPACITY, as_png, heat_scale
+from gastromap.reports.nomogram_data import nomogram_controls, nomogram_data
+from gastromap.reports.viewer_data import PRESETS
+from gastromap.text import Text
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 __all__ = ["render_html"]
+
+_FOLDER: Final = Path(__file__).parent
+#: One language of a text, and foreign words, in HTML and in SVG.
+_PARTS: Final = {
+    "span": Markup('<span class="t" lang="{}">{}</span>'),
+    "tspan": Markup('<tspan class="t" lang="{}">{}</tspan>'),
+}
+_FOREIGN: Final = {"span": Markup('<span lang="en">{}</span>'), "tspan": Markup('<tspan lang="en">{}</tspan>')}
+_ATTRIBUTES: Final = {
+    "alt": (Markup('alt="{}"'), Markup(' data-alt-{}="{}"')),
+    "aria-label": (Markup('aria-label="{}"'), Markup(' data-label-{}="{}"')),
+}
+_SCRIPTS: Final = ("viewer.js", "nomogram.js", "language.js")
+
+
+def _said(text: str, tag: str = "span") -> Markup:
+    """Text in every language, one of which the page shows; foreign words are marked as English."""
+    if not isinstance(text, Text):
+        return _FOREIGN[tag].format(text) if re.search("[A-Za-z]{3}", text) else escape(text)
+    shown = {language: say(text, language) for language in LANGUAGES}
+    if len(set(shown.values())) == 1:
+        return escape(shown["en"])
+    return Markup("").join(_PARTS[tag].format(language, words) for language, words in shown.items())
+
+
+def _attribute(text: str, name: str, language: Language) -> Markup:
+    """Attribute ``alt`` or ``aria-label`` in the language of the page, with the others beside it for the script."""
+    shown, kept = _ATTRIBUTES[name]
+    return shown.format(say(text, language)) + Markup("").join(kept.format(o, say(text, o)) for o in LANGUAGES)
+
+
+def _content(text: str) -> Markup:
+    """Attributes of an element that holds nothing but a text and may hold no other element, such as ``title``."""
+    return Markup("").join(Markup(' data-text-{}="{}"').format(other, say(text, other)) for other in LANGUAGES)
 
 
 @lru_cache(maxsize=1)
@@ -31,9 +77,26 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(_FOLDER),
     )
+    environment.filters |= {"said": _said, "attribute": _attribute, "texts": _content, "say": say}
+    # The catalogue's keys stand in the templates as ``_("…")``.
+    environment.globals["_"] = Text
     return environment.get_template("report.html")
+
+
+@lru_cache(maxsize=1)
+def _script() -> tuple[Markup, str]:
+    """Script of the page and its hash for the content security policy: no other script can run in the page."""
+    text = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return Markup(text), f"sha256-{digest}"  # noqa: S704 -- files of this package
+
+
+def _heat_gradient() -> Markup:
+    """Scale of the heat map for the style sheet, in the colours of the pictures."""
+    stops = ",".join(f"rgb({red},{green},{blue})" for red, green, blue in heat_scale(15).tolist())
+    return Markup("linear-gradient(90deg,{})").format(stops)
 
 
 def _encoded(png: bytes) -> str:
@@ -44,8 +107,21 @@ def _drawn(pixels: NDArray[np.uint8]) -> str:
     return _encoded(as_png(pixels))
 
 
+def _data(content: Any) -> Markup:
+    """JSON for a data block: a ``<`` in a text must not end it."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 -- just made harmless
+
+
 def render_html(
-    content: ReportContent, *, key_slice_png: bytes, grad_cam_png: bytes, compared: ComparisonPictures | None = None
+    content: ReportContent,
+    *,
+    key_slice_png: bytes,
+    grad_cam_png: bytes,
+    compared: ComparisonPictures | None = None,
+    neighbours: Sequence[tuple[str, NDArray[np.uint8]]] = (),
+    viewer: dict[str, Any] | None = None,
+    language: Language = "en",
 ) -> bytes:
     """Render the report page.
 
@@ -57,13 +133,23 @@ def render_html(
         The pictures as PNG files.
     compared : ComparisonPictures, optional
         There where the content has a comparison.
+    neighbours : sequence of (str, array)
+        Slices beside the key slice with their captions, for print and for a page without script.
+    viewer : dict, optional
+        Of :func:`gastromap.reports.viewer_data.viewer_data`; without it there are static pictures only.
+    language : {"en", "zh"}
+        Shown first; all of them are in the page.
 
     Returns
     -------
     page : bytes
         UTF-8 HTML.
     """
-    pictures: dict[str, Any] = {"key_slice": _encoded(key_slice_png), "grad_cam": _encoded(grad_cam_png)}
+    pictures: dict[str, Any] = {
+        "key_slice": _encoded(key_slice_png),
+        "grad_cam": _encoded(grad_cam_png),
+        "neighbours": [(caption, _drawn(pixels)) for caption, pixels in neighbours],
+    }
     if compared is not None:
         pictures |= {
             "before": _drawn(compared.before),
@@ -75,4 +161,22 @@ def render_html(
                 for pair in compared.maps
             ],
         }
-    return _template().render(report=content, pictures=pictures).encode("utf-8")
+    script, digest = _script()
+    chart = content.chart
+    page = _template().render(
+        report=content,
+        pictures=pictures,
+        viewer=None if viewer is None else _data(viewer),
+        slice_count=0 if viewer is None else len(viewer["slices"]),
+        key_position=0 if viewer is None else [slice_["offset"] for slice_ in viewer["slices"]].index(0),
+        presets=PRESETS,
+        heat_opacity=HEAT_OPACITY,
+        controls=() if chart is None else nomogram_controls(chart),
+        nomogram=None if chart is None else _data(nomogram_data(chart)),
+        language=language,
+        languages=LANGUAGES,
+        script=script,
+        digest=digest,
+        heat_gradient=_heat_gradient(),
+    )
+    return page.encode("utf-8")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gastromap.reports.catalogue import known
 from gastromap.reports.examination_rows import model_rows
 from gastromap.reports.phrases import percent, signed
 from gastromap.reports.probabilities import Bar
+from gastromap.text import Text, in_a_row
 
 if TYPE_CHECKING:
     from gastromap.longitudinal.outcome import Outcome
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["OutlookContent", "SurvivalChart", "expected_survival", "outlook_content", "risk_group"]
 
 _INPUTS = {
-    "pair": "From both CT examinations",
-    "baseline_only": "From the CT before treatment alone",
-    "followup_only": "From the CT after treatment alone",
+    "pair": Text("From both CT examinations"),
+    "baseline_only": Text("From the CT before treatment alone"),
+    "followup_only": Text("From the CT after treatment alone"),
 }
 
 
@@ -62,15 +64,20 @@ class OutlookContent:
 
 def expected_survival(outcome: Outcome, last_month: float) -> str:
     """Return the restricted mean survival time as a sentence."""
-    return f"Expected survival within the first {last_month:g} months: {outcome.rmst_months:.1f} months"
+    return Text(
+        "Expected survival within the first {last} months: {mean} months",
+        last=f"{last_month:g}",
+        mean=f"{outcome.rmst_months:.1f}",
+    )
 
 
 def risk_group(outcome: Outcome) -> str:
     """Return on which side of the training patients' median the risk of death lies."""
     if outcome.risk_group is None:
-        return "Risk group: not known, the model has no median of its training patients"
-    side = "above" if outcome.risk_group == "high" else "not above"
-    return f"Risk group: {outcome.risk_group}, {side} the median of the training patients"
+        return Text("Risk group: not known, the model has no median of its training patients")
+    if outcome.risk_group == "high":
+        return Text("Risk group: high, above the median of the training patients")
+    return Text("Risk group: low, not above the median of the training patients")
 
 
 def _points(curve: Mapping[int, float], last: float) -> tuple[tuple[float, float], ...]:
@@ -80,43 +87,55 @@ def _points(curve: Mapping[int, float], last: float) -> tuple[tuple[float, float
 def _chart(outlook: LongitudinalResult) -> SurvivalChart:
     last, curve = outlook.breaks_months[-1], outlook.outcome.survival
     step = 12 if last <= 84 else 24
-    listed = ", ".join(f"{percent(value)} at {month} months" for month, value in curve.items())
+    listed = in_a_row(
+        [Text("{share} at {month} months", share=percent(value), month=month) for month, value in curve.items()]
+    )
     alone = outlook.baseline_only
-    dashed = " Dashed: from the CT before treatment alone." if alone is not None else ""
+    description = Text("{values}. The dots are computed, the lines between them are drawn straight.", values=listed)
+    if alone is not None:
+        description = Text("{description} Dashed: from the CT before treatment alone.", description=description)
     return SurvivalChart(
         points=_points(curve, last),
         alone=() if alone is None else _points(alone.survival, last),
         month_ticks=tuple((month / last, str(month)) for month in range(0, int(last) + 1, step)),
-        percent_ticks=tuple((part / 4, f"{part * 25} %") for part in range(5)),
-        title="Probability of being alive by month",
-        description=f"{listed}. The dots are computed, the lines between them are drawn straight.{dashed}",
+        percent_ticks=tuple((part / 4, percent(part / 4)) for part in range(5)),
+        title=Text("Probability of being alive by month"),
+        description=description,
     )
+
+
+def _points_of(change: float) -> str:
+    return Text("{change} points", change=signed(100 * change))
+
+
+def _months(number: str) -> str:
+    return Text("{number} months", number=number)
 
 
 def _rows(outlook: LongitudinalResult) -> tuple[tuple[str, str, str, str], ...]:
     pair, alone, change = outlook.outcome, outlook.baseline_only, outlook.contribution
     months = [
         (
-            f"S({month} months)",
+            Text("S({month} months)", month=month),
             percent(value),
             "" if alone is None else percent(alone.survival[month]),
-            "" if change is None else f"{signed(100 * change.survival[month])} points",
+            "" if change is None else _points_of(change.survival[month]),
         )
         for month, value in pair.survival.items()
     ]
     return (
         (
-            "Node metastasis",
+            Text("Node metastasis"),
             percent(pair.lnm_probability),
             "" if alone is None else percent(alone.lnm_probability),
-            "" if change is None else f"{signed(100 * change.lnm_probability)} points",
+            "" if change is None else _points_of(change.lnm_probability),
         ),
         *months,
         (
-            "Expected survival",
-            f"{pair.rmst_months:.1f} months",
-            "" if alone is None else f"{alone.rmst_months:.1f} months",
-            "" if change is None else f"{signed(change.rmst_months, 1)} months",
+            Text("Expected survival"),
+            _months(f"{pair.rmst_months:.1f}"),
+            "" if alone is None else _months(f"{alone.rmst_months:.1f}"),
+            "" if change is None else _months(signed(change.rmst_months, 1)),
         ),
     )
 
@@ -126,11 +145,11 @@ def outlook_content(outlook: LongitudinalResult | None) -> OutlookContent | None
     if outlook is None:
         return None
     alone = outlook.baseline_only
-    bars = [Bar("From both", outlook.outcome.lnm_probability, in_set=False, is_stage=True)]
+    bars = [Bar(Text("From both"), outlook.outcome.lnm_probability, in_set=False, is_stage=True)]
     if alone is None:
-        bars = [Bar("Probability", outlook.outcome.lnm_probability, in_set=False, is_stage=True)]
+        bars = [Bar(Text("Probability"), outlook.outcome.lnm_probability, in_set=False, is_stage=True)]
     else:
-        bars.append(Bar("Before alone", alone.lnm_probability, in_set=False, is_stage=False))
+        bars.append(Bar(Text("Before alone"), alone.lnm_probability, in_set=False, is_stage=False))
     return OutlookContent(
         inputs=_INPUTS[outlook.outcome.inputs],
         bars=tuple(bars),
@@ -139,5 +158,5 @@ def outlook_content(outlook: LongitudinalResult | None) -> OutlookContent | None
         risk_group=risk_group(outlook.outcome),
         rows=_rows(outlook),
         model_rows=model_rows(outlook.model),
-        notice=outlook.model.notice,
+        notice=known(outlook.model.notice),
     )

@@ -6,8 +6,11 @@ import pydicom
 
 from gastromap.dicom_output.charset import source_text
 from gastromap.results import StudyResult
+from gastromap.text import Text, enumerated
 
 __all__ = ["patient_rows", "study_date"]
+
+_SEXES = {"F": Text("F"), "M": Text("M")}
 
 
 def _readable(text: str) -> str:
@@ -30,6 +33,10 @@ def _date(text: str) -> str:
     return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 and digits.isdecimal() else digits
 
 
+def _sex(code: str) -> str:
+    return _SEXES.get(code.strip(), code)
+
+
 def study_date(header: pydicom.Dataset) -> str:
     """Return the study date as ISO 8601, or a dash."""
     return _date(source_text(header, "StudyDate")).strip() or "–"
@@ -48,15 +55,15 @@ def patient_rows(result: StudyResult) -> tuple[tuple[str, str], ...]:
     name = source_text(header, "PatientName")
     shown = name if declared else _readable(name)
     if name and not shown:
-        shown = "not readable (character set not declared)"
+        shown = Text("not readable (character set not declared)")
     rows = (
-        ("Patient", _name(shown)),
-        ("Patient ID", source_text(header, "PatientID")),
-        ("Born", _date(source_text(header, "PatientBirthDate"))),
-        ("Sex", source_text(header, "PatientSex")),
+        (Text("Patient"), shown if isinstance(shown, Text) else _name(shown)),
+        (Text("Patient ID"), source_text(header, "PatientID")),
+        (Text("Born"), _date(source_text(header, "PatientBirthDate"))),
+        (Text("Sex"), _sex(source_text(header, "PatientSex"))),
         *_study_rows(result),
     )
-    return tuple((label, value.strip() or "–") for label, value in rows)
+    return tuple((label, value if isinstance(value, Text) else value.strip() or "–") for label, value in rows)
 
 
 def _study_rows(result: StudyResult) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -65,5 +72,5 @@ def _study_rows(result: StudyResult) -> tuple[tuple[str, str], tuple[str, str]]:
     numbers = [source_text(header, "AccessionNumber").strip() or "–" for header in headers]
     dates = [study_date(header) for header in headers]
     if len(headers) == 1:
-        return ("Study date", dates[0]), ("Accession", numbers[0])
-    return ("CT dates", " and ".join(dates)), ("Accession", " and ".join(dict.fromkeys(numbers)))
+        return (Text("Study date"), dates[0]), (Text("Accession"), numbers[0])
+    return (Text("CT dates"), enumerated(dates)), (Text("Accession"), enumerated(list(dict.fromkeys(numbers))))

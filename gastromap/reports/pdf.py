@@ -1,12 +1,18 @@
-"""The report as one A4 page with real text, and a second one for a comparison."""
+"""The report as A4 pages with real text: the finding, what lies behind it, and one more for a comparison."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gastromap.reports.catalogue import Language, say
 from gastromap.reports.comparison_pictures import ComparisonPictures
 from gastromap.reports.content import ReportContent
 from gastromap.reports.pdf_comparison import ComparisonPage
+from gastromap.reports.pdf_details import DetailsPage
 from gastromap.reports.pdf_page import (
     ACCENT,
     AMBER_INK,
@@ -22,10 +28,13 @@ from gastromap.reports.pdf_page import (
     Page,
     reader,
 )
-from gastromap.reports.phrases import sentence
+from gastromap.reports.phrases import RESEARCH_USE, RESEARCH_USE_LINE
 from gastromap.reports.pictures import Pictures
+from gastromap.text import Text, in_a_row
 
 __all__ = ["render_pdf"]
+
+_TITLE = Text("GastroMAP T-stage report ({notice})", notice=RESEARCH_USE)
 
 
 class _StagePage(Page):
@@ -42,12 +51,19 @@ class _StagePage(Page):
             self.text.line(x + 5, top - 24.5, content.confidence, size, bold=True, ink=AMBER_INK)
         else:
             self.text.line(x, top - 24, content.confidence, size, bold=True, ink=ACCENT)
-        self.text.line(x, top - 46, f"Set: {content.prediction_set}", 10, ink=INK)
+        self.text.line(x, top - 46, Text("Set: {members}", members=content.prediction_set), 10, ink=INK)
         self.text.line(x, top - 61, content.agreement, 9, ink=SOFT)
         left, right = MIDDLE + 44, RIGHT - 40
         for number, bar in enumerate(content.bars):
             y = top - 23 - number * 16.0
             self.text.line(MIDDLE + 8, y + 2, bar.label, 9.5, bold=True, ink=INK)
+            if bar.in_set:
+                # As in the page: outlined stages make up the prediction set.
+                self.canvas.setStrokeColorRGB(*ACCENT)
+                self.canvas.setLineWidth(0.8)
+                self.canvas.roundRect(
+                    MIDDLE + 4, y - 1.2, self.text.width(bar.label, 9.5, bold=True) + 8, 13, 3, stroke=1, fill=0
+                )
             self.bar(left, right, y, bar)
         return top - 80
 
@@ -58,19 +74,23 @@ class _StagePage(Page):
         for x, pixels in ((LEFT, pictures.key_slice), (MIDDLE, pictures.grad_cam)):
             self.canvas.drawImage(reader(pixels), x + (COLUMN - width) / 2, top - height, width, height)
         y = top - height - 10
-        self.text.line(LEFT, y, "Key slice, the slice the network read", 8.5, ink=INK)
-        caption = f"{self.content.heat_map_method}: {self.content.heat_map_meaning}"
+        self.text.line(LEFT, y, Text("Key slice, the slice the network read"), 8.5, ink=INK)
+        content = self.content
+        caption = Text("{method}: {meaning}", method=content.heat_map_method, meaning=content.heat_map_meaning)
         return self.text.paragraph(MIDDLE, y, caption, 8.5, COLUMN, ink=INK, lines=2) + 2
 
     def why(self, y: float) -> float:
         content = self.content
         if content.rad_score:
-            y = self.heading(LEFT, y, f"Rad-score {content.rad_score}") + 1
-            y = self.text.paragraph(LEFT, y, "standard deviations of the training cohort", 8, COLUMN, ink=SOFT) - 4
+            y = self.heading(LEFT, y, Text("Rad-score {score}", score=content.rad_score)) + 1
+            y = (
+                self.text.paragraph(LEFT, y, Text("standard deviations of the training cohort"), 8, COLUMN, ink=SOFT)
+                - 4
+            )
         y = self.heading(LEFT, y, content.nomogram_title)
         if content.nomogram_rows:
-            head_row = ("Predictor", "Value", "Log odds", "Points")
-            total_row = ("Total", "", "", content.nomogram_total)
+            head_row = (Text("Predictor"), Text("Value"), Text("Log odds"), Text("Points"))
+            total_row = (Text("Total"), "", "", content.nomogram_total)
             for number, row in enumerate((head_row, *content.nomogram_rows, total_row)):
                 head, last = number == 0, number == len(content.nomogram_rows) + 1
                 ink = SOFT if head else INK
@@ -90,34 +110,41 @@ class _StagePage(Page):
         tumour = self.content.tumour
         if tumour is None:
             return y
-        y = self.heading(LEFT, y, "Tumour size")
-        sizes = "; ".join(f"{label.lower()} {value}" for label, value in tumour.rows)
-        y = self.text.paragraph(LEFT, y, sentence(sizes), 8, COLUMN, ink=INK, lines=3)
-        note = f"{tumour.origin} {tumour.notice}"
+        y = self.heading(LEFT, y, Text("Tumour size"))
+        sizes = in_a_row([Text("{name}: {value}", name=label, value=value) for label, value in tumour.rows])
+        y = self.text.paragraph(LEFT, y, sizes, 8, COLUMN, ink=INK, lines=3)
+        note = Text("{first} {second}", first=tumour.origin, second=tumour.notice)
         return self.text.paragraph(LEFT, y, note, 8, COLUMN, ink=SOFT, lines=3) - 6
 
     def facts(self, y: float) -> float:
-        y = self.rows(MIDDLE, self.heading(MIDDLE, y, "Key slice"), self.content.key_slice_rows) - 4
-        y = self.rows(MIDDLE, self.heading(MIDDLE, y, "Images"), self.content.series_rows) - 4
-        return self.rows(MIDDLE, self.heading(MIDDLE, y, "Model"), self.content.model_rows)
+        y = self.rows(MIDDLE, self.heading(MIDDLE, y, Text("Key slice")), self.content.key_slice_rows) - 4
+        y = self.rows(MIDDLE, self.heading(MIDDLE, y, Text("Images")), self.content.series_rows) - 4
+        return self.rows(MIDDLE, self.heading(MIDDLE, y, Text("Model")), self.content.model_rows)
 
     def warnings(self, y: float) -> None:
         warnings = self.content.warnings
         if not warnings:
             return
-        y = self.heading(LEFT, y, "Warnings")
+        y = self.heading(LEFT, y, Text("Warnings"))
         for number, warning in enumerate(warnings):
-            lines = self.text.wrap(f"• {warning}", 8, COLUMN, lines=3)
+            lines = self.text.wrap(Text("• {warning}", warning=warning), 8, COLUMN, lines=3)
             rest = len(warnings) - number
             if y - len(lines) * 10 < FLOOR + (10 if rest > 1 else 0):
-                self.text.line(LEFT, y, f"• and {rest} more, see report.html", 8, ink=INK)
+                self.text.line(LEFT, y, Text("• and {number} more, see report.html", number=rest), 8, ink=INK)
                 return
             for line in lines:
                 self.text.line(LEFT, y, line, 8, ink=INK)
                 y -= 10
 
 
-def render_pdf(content: ReportContent, pictures: Pictures, compared: ComparisonPictures | None = None) -> bytes:
+def render_pdf(
+    content: ReportContent,
+    pictures: Pictures,
+    compared: ComparisonPictures | None = None,
+    *,
+    neighbours: Sequence[tuple[str, NDArray[np.uint8]]] = (),
+    language: Language = "en",
+) -> bytes:
     """Render the report page.
 
     Parameters
@@ -128,11 +155,14 @@ def render_pdf(content: ReportContent, pictures: Pictures, compared: ComparisonP
         Key slice, plain and with the heat map.
     compared : ComparisonPictures, optional
         There where the content has a comparison.
+    neighbours : sequence of (str, array)
+        Slices beside the key slice with their captions.
+    language : {"en", "zh"}
 
     Returns
     -------
     pdf : bytes
-        One A4 page, two with a comparison.
+        Two A4 pages, three with a comparison.
     """
     from reportlab import rl_config
     from reportlab.pdfgen.canvas import Canvas
@@ -141,9 +171,10 @@ def render_pdf(content: ReportContent, pictures: Pictures, compared: ComparisonP
     rl_config.useA85 = 0
     buffer = io.BytesIO()
     canvas = Canvas(buffer, pagesize=(WIDTH, HEIGHT), pageCompression=1)
-    canvas.setTitle("GastroMAP T-stage report, research use, not for diagnosis")
+    canvas.setTitle(say(_TITLE, language))
+    canvas.setSubject(say(RESEARCH_USE_LINE, language))
     canvas.setCreator("GastroMAP")
-    page = _StagePage(canvas, content)
+    page = _StagePage(canvas, content, language)
     y = page.stage(page.head())
     if not content.staged and content.reasons:
         y = page.note(y, content.reasons) - 5
@@ -155,8 +186,10 @@ def render_pdf(content: ReportContent, pictures: Pictures, compared: ComparisonP
     page.foot()
     canvas.showPage()
     if compared is not None and content.comparison is not None:
-        second = ComparisonPage(canvas, content)
-        second.draw(content.comparison, compared)
+        after = ComparisonPage(canvas, content, language)
+        after.draw(content.comparison, compared)
         canvas.showPage()
+    DetailsPage(canvas, content, language).draw(neighbours)
+    canvas.showPage()
     canvas.save()
     return buffer.getvalue()

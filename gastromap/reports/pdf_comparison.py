@@ -12,6 +12,7 @@ from gastromap.reports.comparison_content import ComparisonContent, map_texts
 from gastromap.reports.comparison_pictures import ComparisonPictures, MapPair
 from gastromap.reports.outlook_content import OutlookContent, SurvivalChart
 from gastromap.reports.pdf_page import ACCENT, COLUMN, FLOOR, INK, LEFT, LINE, MIDDLE, RIGHT, SOFT, Page, reader
+from gastromap.text import Text, in_a_row
 
 __all__ = ["ComparisonPage"]
 
@@ -28,10 +29,13 @@ class ComparisonPage(Page):
     def draw(self, after: ComparisonContent, pictures: ComparisonPictures) -> None:
         """Draw the whole page."""
         y = self.head() - 16
-        self.text.line(LEFT, y, "After treatment", 13, bold=True, ink=INK)
-        dates = f"CT before {after.dates[0]}, after {after.dates[1]}"
-        interval = f", {after.interval}" if after.interval else ""
-        self.text.line(RIGHT, y, dates + interval, 9, ink=SOFT, align="right")
+        self.text.line(LEFT, y, Text("After treatment"), 13, bold=True, ink=INK)
+        dates: str = Text(
+            "CT before treatment {before}, after treatment {after}", before=after.dates[0], after=after.dates[1]
+        )
+        if after.interval:
+            dates = in_a_row([dates, after.interval])
+        self.text.line(RIGHT, y, dates, 9, ink=SOFT, align="right")
         notes = tuple(note for note in (after.finding, *after.notices) if note)
         y = self.note(y - 8, notes, 8.5) - 8 if notes else y - 8
         y = self._slices(y, after, pictures) - 10
@@ -74,49 +78,55 @@ class ComparisonPage(Page):
         return y
 
     def _left(self, y: float, after: ComparisonContent) -> float:
-        y = self.heading(LEFT, y, "Tumour size")
+        y = self.heading(LEFT, y, Text("Tumour size"))
         if after.size_rows:
-            y = self._table(LEFT, y, ("", "Before", "After", "Change"), after.size_rows)
+            y = self._table(LEFT, y, ("", Text("Before"), Text("After"), Text("Change")), after.size_rows)
         y = self.text.paragraph(LEFT, y, after.size_note, 7.5, COLUMN, ink=SOFT, lines=3) - 5
         stage = after.stage
         if stage is not None:
-            y = self.heading(LEFT, y, "Stage of the CT after treatment") - 3
+            y = self.heading(LEFT, y, Text("Stage of the CT after treatment")) - 3
             self.text.line(LEFT, y, stage.label, 13, bold=True, ink=INK if stage.staged else SOFT)
             used = self.text.width(stage.label, 13, bold=True) + 8
-            words = f"{stage.confidence}. Set: {stage.prediction_set}"
+            words = Text("{confidence}. Set: {members}", confidence=stage.confidence, members=stage.prediction_set)
             y = self.text.paragraph(LEFT + used, y, words, 8, COLUMN - used, ink=INK, lines=2) - 1
-            words = " ".join((f"{stage.probabilities}. {stage.agreement}.", *stage.reasons))
-            y = self.text.paragraph(LEFT, y, words, 8, COLUMN, ink=SOFT, lines=4) - 5
+            said: str = Text("{first}. {second}.", first=stage.probabilities, second=stage.agreement)
+            for reason in stage.reasons:
+                said = Text("{first} {second}", first=said, second=reason)
+            y = self.text.paragraph(LEFT, y, said, 8, COLUMN, ink=SOFT, lines=4) - 5
         if after.outlook is not None:
-            y = self.heading(LEFT, y, "What the CT after treatment changed")
-            y = self._table(LEFT, y, ("", "Both", "Before alone", "Difference"), after.outlook.rows)
+            y = self.heading(LEFT, y, Text("What the CT after treatment changed"))
+            y = self._table(LEFT, y, ("", Text("Both"), Text("Before alone"), Text("Difference")), after.outlook.rows)
         if after.warnings:
-            words = f"Warnings: {' '.join(after.warnings)}"
-            y = self.text.paragraph(LEFT, y - 2, words, 7.5, COLUMN, ink=INK, lines=2)
+            warned: str = Text("Warnings:")
+            for warning in after.warnings:
+                warned = Text("{first} {second}", first=warned, second=warning)
+            y = self.text.paragraph(LEFT, y - 2, warned, 7.5, COLUMN, ink=INK, lines=2)
         return y
 
     def _right(self, y: float, after: ComparisonContent) -> float:
         outlook = after.outlook
         if outlook is None:
-            y = self.heading(MIDDLE, y, "Outlook")
+            y = self.heading(MIDDLE, y, Text("Outlook"))
             return self.text.paragraph(MIDDLE, y, after.omitted, 8.5, COLUMN, ink=INK, lines=4)
-        y = self.heading(MIDDLE, y, "Lymph-node metastasis after treatment") - 2
+        y = self.heading(MIDDLE, y, Text("Lymph-node metastasis after treatment")) - 2
         for bar in outlook.bars:
             self.text.line(MIDDLE, y, bar.label, 8.5, ink=INK)
             self.bar(MIDDLE + 64, RIGHT - 40, y - 2.5, bar)
             y -= 15
-        y = self.heading(MIDDLE, y - 4, "Overall survival") - 2
+        y = self.heading(MIDDLE, y - 4, Text("Overall survival")) - 2
         self._chart(y, outlook.chart)
         y -= _CHART_HEIGHT + 31
-        legend = "Line: from both CT. Dashed: from the CT before treatment alone." if outlook.chart.alone else ""
+        legend = Text("Line: from both CT. Dashed: from the CT before treatment alone.") if outlook.chart.alone else ""
         y = self.text.paragraph(MIDDLE, y, legend, 7.5, COLUMN, ink=SOFT, lines=1) - 2
         y = self.text.paragraph(MIDDLE, y, outlook.expected, 8.5, COLUMN, bold=True, ink=INK, lines=2)
         return self._small_print(y, outlook, after.crop_note)
 
     def _small_print(self, y: float, outlook: OutlookContent, crop_note: str) -> float:
         y = self.text.paragraph(MIDDLE, y, outlook.risk_group, 8, COLUMN, ink=SOFT, lines=2)
-        model = ", ".join(value for _, value in outlook.model_rows)
-        words = " ".join(part for part in (f"{outlook.inputs}. {model}.", crop_note) if part)
+        model = in_a_row([value for _, value in outlook.model_rows])
+        words = Text("{first}. {second}.", first=outlook.inputs, second=model)
+        if crop_note:
+            words = Text("{first} {second}", first=words, second=crop_note)
         return self.text.paragraph(MIDDLE, y, words, 7, COLUMN, ink=SOFT, lines=4)
 
     def _chart(self, top: float, chart: SurvivalChart) -> None:
@@ -135,7 +145,7 @@ class ComparisonPage(Page):
             x, _ = place((part, 0))
             self.canvas.line(x, bottom, x, bottom - 3)
             self.text.line(x, bottom - 11, text, 7, ink=SOFT, align="centre")
-        self.text.line((left + right) / 2, bottom - 20, "months", 7, ink=SOFT, align="centre")
+        self.text.line((left + right) / 2, bottom - 20, Text("months"), 7, ink=SOFT, align="centre")
         if chart.alone:
             self.canvas.setDash(3, 2)
             self._line([place(point) for point in chart.alone], 0.9, SOFT)
@@ -158,12 +168,12 @@ class ComparisonPage(Page):
     def _maps(self, y: float, after: ComparisonContent, maps: tuple[MapPair, ...]) -> None:
         if not maps:
             return
-        self.text.line(LEFT, y, "Where the model looked", 10, bold=True, ink=INK)
+        self.text.line(LEFT, y, Text("Where the model looked"), 10, bold=True, ink=INK)
         self.text.line(RIGHT, y, after.maps_meaning, 7.5, ink=SOFT, align="right")
         lines = -(-len(maps) // 2)
         side = min(_LARGEST_TILE, (y - 8 - FLOOR) / lines - 7)
         if side < _SMALLEST_TILE:
-            self.text.line(LEFT, y - 14, "See report.html.", 8, ink=SOFT)
+            self.text.line(LEFT, y - 14, Text("See report.html."), 8, ink=SOFT)
             return
         for number, pair in enumerate(maps):
             x = MIDDLE if number % 2 else LEFT

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gastromap.reports.catalogue import Language
 from gastromap.reports.content import ReportContent
 from gastromap.reports.pdf_text import Ink, TextPainter
 from gastromap.reports.probabilities import Bar
+from gastromap.text import Text
 
 __all__ = [
     "ACCENT",
@@ -68,9 +70,9 @@ _PAIR_CELLS = (
 class Page:
     """One page, from the top down."""
 
-    def __init__(self, canvas: Any, content: ReportContent) -> None:
+    def __init__(self, canvas: Any, content: ReportContent, language: Language = "en") -> None:
         self.canvas = canvas
-        self.text = TextPainter(canvas)
+        self.text = TextPainter(canvas, language)
         self.content = content
 
     def rule(self, y: float) -> None:
@@ -100,7 +102,7 @@ class Page:
     def head(self) -> float:
         """Research-use line, title and patient; return the bottom."""
         self.text.line(WIDTH / 2, 816, self.content.research_use, 10, bold=True, ink=AMBER_INK, align="centre")
-        self.text.line(LEFT, 794, "GastroMAP: gastric cancer T stage from CT", 13, bold=True, ink=INK)
+        self.text.line(LEFT, 794, Text("GastroMAP: gastric cancer T stage from CT"), 13, bold=True, ink=INK)
         cells = _PATIENT_CELLS if self.content.comparison is None else _PAIR_CELLS
         for (x, y, room), (label, value) in zip(cells, self.content.patient, strict=True):
             self.text.line(x, y, label, 8.5, ink=SOFT)
@@ -125,7 +127,7 @@ class Page:
         """Software, run and research-use line."""
         self.rule(48)
         self.text.paragraph(LEFT, 38, self.content.software, 7, RIGHT - LEFT, ink=SOFT, lines=1)
-        self.text.line(LEFT, 27, f"Run {self.content.run_id}", 7, ink=SOFT)
+        self.text.line(LEFT, 27, Text("Run {run}", run=self.content.run_id), 7, ink=SOFT)
         self.text.line(RIGHT, 27, self.content.research_use, 8, bold=True, ink=AMBER_INK, align="right")
 
     def bar(self, left: float, right: float, y: float, bar: Bar) -> None:

@@ -1,4 +1,4 @@
-"""Text on a PDF page: real text in Helvetica, and in the viewer's CJK fonts where Helvetica has no glyph."""
+"""Text on a PDF page in its language: real text in Helvetica, and in the viewer's CJK fonts where that has no glyph."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+
+from gastromap.reports.catalogue import Language, say
 
 __all__ = ["Ink", "TextPainter"]
 
@@ -15,6 +17,8 @@ Ink = tuple[float, float, float]
 _CJK = "STSong-Light"
 _KANA = "HeiseiMin-W3"
 _HANGUL = "HYSMyeongJo-Medium"
+#: Closing marks that may not begin a line.
+_CLOSING = frozenset("，。、；：！？）》」』”’％")
 
 
 def _font_for(character: str, latin: str) -> str:
@@ -33,25 +37,24 @@ def _words(text: str) -> Iterator[str]:
     """Split for wrapping: at blanks, and between CJK characters, which have none."""
     word = ""
     for character in text:
+        wide = ord(character) >= 0x2E80 and character not in _CLOSING
+        if wide and word:
+            yield word
+            word = ""
+        word += character
         if character == " ":
-            yield word + " "
+            yield word
             word = ""
-        elif ord(character) >= 0x2E80:
-            if word:
-                yield word
-            yield character
-            word = ""
-        else:
-            word += character
     if word:
         yield word
 
 
 @dataclass
 class TextPainter:
-    """Draws and measures text on a reportlab canvas."""
+    """Draws and measures text on a reportlab canvas; a :class:`gastromap.text.Text` is said in the language."""
 
     canvas: Any
+    language: Language = "en"
     latin: str = "Helvetica"
     bold: str = "Helvetica-Bold"
 
@@ -72,7 +75,7 @@ class TextPainter:
         from reportlab.pdfbase.pdfmetrics import stringWidth
 
         total = 0.0
-        for font, part in self._runs(text, self.bold if bold else self.latin):
+        for font, part in self._runs(say(text, self.language), self.bold if bold else self.latin):
             self._register(font)
             total += stringWidth(part, font, size)
         return total
@@ -89,17 +92,23 @@ class TextPainter:
         align: str = "left",
     ) -> None:
         """Draw one line; ``align`` says where ``x`` lies: left, right or centre."""
+        text = say(text, self.language)
         if align != "left":
             x -= self.width(text, size, bold=bold) * (1.0 if align == "right" else 0.5)
         self.canvas.setFillColorRGB(*ink)
         for font, part in self._runs(text, self.bold if bold else self.latin):
             self._register(font)
+            # The CJK fonts of a viewer have one weight; a thin outline makes them bold.
+            heavy = bold and font != self.bold
+            self.canvas.setStrokeColorRGB(*ink)
+            self.canvas.setLineWidth(size * 0.03)
             self.canvas.setFont(font, size)
-            self.canvas.drawString(x, y, part)
+            self.canvas.drawString(x, y, part, mode=2 if heavy else 0)
             x += self.canvas.stringWidth(part, font, size)
 
     def wrap(self, text: str, size: float, width: float, *, bold: bool = False, lines: int = 99) -> list[str]:
         """Break a text into lines of at most ``width`` points; what does not fit in ``lines`` ends in an ellipsis."""
+        text = say(text, self.language)
         out, current = [], ""
         for word in _words(" ".join(text.split())):
             candidate = current + word

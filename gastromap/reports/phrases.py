@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from gastromap.results import GradCamResult
+from gastromap.text import Text
 
 __all__ = [
     "KEY_SLICE_ORIGINS",
+    "LOST",
+    "PHASES",
     "RESEARCH_USE",
+    "RESEARCH_USE_LINE",
+    "SAID_ELSEWHERE",
     "SIZE_ORIGINS",
     "VARIABLES",
+    "VOTERS",
     "VOTES",
     "heat_map_meaning",
     "heat_map_method",
@@ -22,67 +28,135 @@ __all__ = [
 ]
 
 #: Stands on every object, picture and page.
-RESEARCH_USE: Final = "research use, not for diagnosis"
+RESEARCH_USE: Final = Text("research use, not for diagnosis")
+RESEARCH_USE_LINE: Final = Text("Research use, not for diagnosis")
 
 KEY_SLICE_ORIGINS: Final = {
-    "call_uid": "named by the caller (SOP Instance UID)",
-    "call_index": "named by the caller (slice number)",
-    "seg": "largest tumour area in a DICOM segmentation",
-    "rtstruct": "largest tumour area in an RT structure set",
-    "kos": "marked in a key object selection",
-    "auto": "automatic: largest tumour area of the segmentation model, checked by nobody",
+    "call_uid": Text("named by the caller (SOP Instance UID)"),
+    "call_index": Text("named by the caller (slice number)"),
+    "seg": Text("largest tumour area in a DICOM segmentation"),
+    "rtstruct": Text("largest tumour area in an RT structure set"),
+    "kos": Text("marked in a key object selection"),
+    "auto": Text("automatic: largest tumour area of the segmentation model, checked by nobody"),
 }
 
 SIZE_ORIGINS: Final = {
-    "seg": "measured in a DICOM segmentation",
-    "auto": "measured in the mask of the segmentation model, checked by nobody",
+    "seg": Text("measured in a DICOM segmentation"),
+    "auto": Text("measured in the mask of the segmentation model, checked by nobody"),
 }
 
 VARIABLES: Final = {
-    "tumour_size_cm": "tumour size",
-    "differentiation": "differentiation",
-    "lauren": "Lauren type",
-    "rad_score": "Rad-score",
+    "tumour_size_cm": Text("tumour size"),
+    "differentiation": Text("differentiation"),
+    "lauren": Text("Lauren type"),
+    "rad_score": Text("Rad-score"),
 }
 
-VOTES: Final = {"portal": "portal-venous", "other": "another phase", "no evidence": "silent"}
+VOTES: Final = {
+    "portal": Text("portal-venous"),
+    "other": Text("another phase"),
+    "no evidence": Text("silent"),
+}
+
+#: What has a vote on the phase.
+VOTERS: Final = {
+    "text": Text("description"),
+    "timing": Text("contrast timing"),
+    "order": Text("order of the series"),
+    "image": Text("vessels in the pixels"),
+}
+
+PHASES: Final = {
+    "portal-venous": Text("portal-venous"),
+    "named by the caller": Text("named by the caller"),
+}
+
+#: Why a series was not chosen, in the words of the gate.
+LOST: Final = {
+    "localizer": Text("localizer"),
+    "derived or secondary": Text("derived or secondary images"),
+    "not axial": Text("not axial"),
+    "sharp kernel": Text("sharp kernel"),
+    "reformat or other purpose": Text("reformat, or made for another purpose"),
+    "too few slices": Text("too few slices"),
+    "votes disagree": Text("sources disagree on the phase"),
+    "too few portal votes": Text("too few sources say portal-venous"),
+    "lower rank": Text("also portal-venous, ranked lower"),
+}
 
 #: HiResCAM is less known than the method it refines.
-_CAM_METHODS: Final = {"HiResCAM": "HiResCAM (element-wise Grad-CAM)"}
+_CAM_METHODS: Final = {"HiResCAM": Text("HiResCAM (element-wise Grad-CAM)")}
 _CAM_LAYERS: Final = {
-    f"layer{number}": f"{word} residual stage"
-    for number, word in enumerate(("first", "second", "third", "fourth"), start=1)
+    "layer1": Text("first residual stage"),
+    "layer2": Text("second residual stage"),
+    "layer3": Text("third residual stage"),
+    "layer4": Text("fourth residual stage"),
 }
 
+#: Fixed words that other modules and the shipped bundles hand over as plain strings
+#: (:func:`gastromap.reports.catalogue.known`).
+SAID_ELSEWHERE: Final = (
+    Text("Rad-score"),
+    Text("Tumour size"),
+    Text("Differentiation"),
+    Text("Lauren type"),
+    Text("well"),
+    Text("moderate"),
+    Text("poor"),
+    Text("intestinal"),
+    Text("diffuse"),
+    Text("mixed"),
+    Text("synthetic"),
+    Text("not measured"),
+    Text("no tumour found"),
+    Text("no stomach found"),
+    Text("no tumour in the segmentation that was sent"),
+    Text("the model found a tumour, but not on the key slice"),
+    Text("nobody has marked a tumour, and no segmentation model is installed"),
+    Text("Proportional-odds model fitted on 600 patients of the synthetic cohort."),
+    Text(
+        "Coefficients as printed in Table 3 of doi 10.1038/s41746-025-02002-5; not refitted, and not reproducible from "
+        "the data its authors released."
+    ),
+    Text("Demonstration model trained on SYNTHETIC images only. It knows nothing of patients; not for diagnosis."),
+    Text("Gastric cancer T staging from the portal-venous CT slice with the largest tumour"),
+    Text("Synthetic cohort generated by gastromap synth (no patients)"),
+    Text("Research and demonstration. Not a medical device, not for diagnosis."),
+)
+
 _WARNINGS: Final = {
-    "FOREIGN_FILES": "The input held files that are no DICOM; they were skipped.",
-    "LINKS_SKIPPED": "The input held links; they were not followed.",
-    "OTHER_SERIES_DAMAGED": "Files of another series are damaged; the series used is whole.",
-    "DUPLICATES_DROPPED": "Images were present twice; the copies were dropped.",
-    "LOCALIZER_DROPPED": "A localizer in the series was left out.",
-    "ENDS_MISSING": "Numbering or neighbouring images suggest that images at an end of the series are missing.",
-    "ORDER_DISAGREES": "The numbers of the images run against their positions; the positions were used.",
-    "META_DIFFERS": "The file headers name other images than the data in them; the data were used.",
-    "OTHER_OBJECTS": "The series holds objects that are no CT images; they were left out.",
-    "SLICES_LEFT_OUT": "A few images of the series belong to no volume and were left out.",
-    "ROLE_BY_DATE": "Baseline and follow-up were told apart by their dates only.",
-    "PATIENT_ID_EMPTY": "The study has no patient ID.",
-    "PATIENT_NAME_UNVERIFIED": "The patient names of the files could not be compared.",
-    "CHARSET_UNDECLARED": "The character set of the patient data is not declared.",
-    "CHARSET_UNKNOWN": "The declared character set of the patient data is unknown.",
-    "LOSSY": "The images were compressed with loss.",
-    "TRAILING_BYTES": "Zeros follow the pixels in files of the series; check that the pictures are not shifted.",
-    "PADDING_MAPPED": "Padding outside the field of view was set to air.",
-    "THICKNESS_TAG": "The slice thickness given does not match the slice positions.",
-    "SLOPE_VARIES": "The rescale slope varies between slices; each slice was rescaled by its own.",
-    "RESCALE_TYPE": "The images do not say that their values are Hounsfield units.",
-    "NO_AIR": "The images hold hardly any air: the Hounsfield scale may be off.",
-    "PHASE_ONE_SOURCE": "The portal-venous phase is backed by one source of evidence only.",
-    "KERNEL_SHARP": "The series named was reconstructed with a sharp kernel; the model was trained on soft ones.",
-    "UIDS_DERIVED": "The UIDs of the images are blank and were derived from their content.",
-    "SEG_UNMEASURED": "A segmentation names the key slice, but the size of the tumour could not be taken from it.",
-    "TUMOUR_ELSEWHERE": "What the segmentation model found does not reach the key slice named; its size was left out.",
-    "SERIES_BY_OPERATOR": "The series was named by the operator; the phase was not decided from evidence.",
+    "FOREIGN_FILES": Text("The input held files that are no DICOM; they were skipped."),
+    "LINKS_SKIPPED": Text("The input held links; they were not followed."),
+    "OTHER_SERIES_DAMAGED": Text("Files of another series are damaged; the series used is whole."),
+    "DUPLICATES_DROPPED": Text("Images were present twice; the copies were dropped."),
+    "LOCALIZER_DROPPED": Text("A localizer in the series was left out."),
+    "ENDS_MISSING": Text("Numbering or neighbouring images suggest that images at an end of the series are missing."),
+    "ORDER_DISAGREES": Text("The numbers of the images run against their positions; the positions were used."),
+    "META_DIFFERS": Text("The file headers name other images than the data in them; the data were used."),
+    "OTHER_OBJECTS": Text("The series holds objects that are no CT images; they were left out."),
+    "SLICES_LEFT_OUT": Text("A few images of the series belong to no volume and were left out."),
+    "ROLE_BY_DATE": Text("Baseline and follow-up were told apart by their dates only."),
+    "PATIENT_ID_EMPTY": Text("The study has no patient ID."),
+    "PATIENT_NAME_UNVERIFIED": Text("The patient names of the files could not be compared."),
+    "CHARSET_UNDECLARED": Text("The character set of the patient data is not declared."),
+    "CHARSET_UNKNOWN": Text("The declared character set of the patient data is unknown."),
+    "LOSSY": Text("The images were compressed with loss."),
+    "TRAILING_BYTES": Text("Zeros follow the pixels in files of the series; check that the pictures are not shifted."),
+    "PADDING_MAPPED": Text("Padding outside the field of view was set to air."),
+    "THICKNESS_TAG": Text("The slice thickness given does not match the slice positions."),
+    "SLOPE_VARIES": Text("The rescale slope varies between slices; each slice was rescaled by its own."),
+    "RESCALE_TYPE": Text("The images do not say that their values are Hounsfield units."),
+    "NO_AIR": Text("The images hold hardly any air: the Hounsfield scale may be off."),
+    "PHASE_ONE_SOURCE": Text("The portal-venous phase is backed by one source of evidence only."),
+    "KERNEL_SHARP": Text("The series named was reconstructed with a sharp kernel; the model was trained on soft ones."),
+    "UIDS_DERIVED": Text("The UIDs of the images are blank and were derived from their content."),
+    "SEG_UNMEASURED": Text(
+        "A segmentation names the key slice, but the size of the tumour could not be taken from it."
+    ),
+    "TUMOUR_ELSEWHERE": Text(
+        "What the segmentation model found does not reach the key slice named; its size was left out."
+    ),
+    "SERIES_BY_OPERATOR": Text("The series was named by the operator; the phase was not decided from evidence."),
 }
 
 
@@ -98,11 +172,12 @@ def stage_label(role: str, stage: str) -> str:
 
 def percent(probability: float) -> str:
     """Return a probability in words of the reader; 0 % and 100 % only where they are exact."""
+    number = f"{probability * 100:.0f}"
     if 0 < probability < 0.005:
-        return "<1 %"
-    if 0.995 < probability < 1:
-        return ">99 %"
-    return f"{probability * 100:.0f} %"
+        number = "<1"
+    elif 0.995 < probability < 1:
+        number = ">99"
+    return Text("{number} %", number=number)
 
 
 def sentence(text: str) -> str:
@@ -119,9 +194,9 @@ def signed(value: float, digits: int = 0) -> str:
 def heat_map_method(heat_map: GradCamResult) -> str:
     """Return method and layer: ``HiResCAM (element-wise Grad-CAM), second residual stage``."""
     method = _CAM_METHODS.get(heat_map.method, heat_map.method)
-    return f"{method}, {_CAM_LAYERS.get(heat_map.layer, heat_map.layer)}"
+    return Text("{method}, {layer}", method=method, layer=_CAM_LAYERS.get(heat_map.layer, heat_map.layer))
 
 
 def heat_map_meaning(class_label: str) -> str:
     """Return what the heat map shows of a class such as ``cT3``, and what it does not."""
-    return f"explanation of class {class_label}, not a lesion outline"
+    return Text("explanation of class {label}, not a lesion outline", label=class_label)

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from gastromap.reports.phrases import percent, stage_label
 from gastromap.results import StageResult
+from gastromap.text import Text, alternatives
 
-__all__ = ["Bar", "agreement", "set_in_words", "stage_bars"]
+__all__ = ["NOT_STAGED", "STAGED", "Bar", "agreement", "set_in_words", "shares_of", "stage_bars"]
+
+STAGED = Text("Confidently staged")
+NOT_STAGED = Text("Not confidently staged")
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,20 @@ def stage_bars(stage: StageResult, role: str) -> tuple[Bar, ...]:
     )
 
 
+def shares_of(name: str, share: str) -> str:
+    """Return a name and its share: ``cT3 63 %``."""
+    return Text("{name} {share}", name=name, share=share)
+
+
 def agreement(stage: StageResult, role: str) -> str:
     """Return how many slices vote for the stage."""
     votes, slices = stage.confidence.votes_for_stage, stage.confidence.slices
     label = stage_label(role, stage.stage)
     if slices == 1:
-        return f"One slice was read, for {label}"
+        return Text("One slice was read, for {label}", label=label)
     if votes == slices:
-        return f"All {slices} slices vote for {label}"
-    return f"{votes} of {slices} slices vote for {label}"
+        return Text("All {slices} slices vote for {label}", slices=slices, label=label)
+    return Text("{votes} of {slices} slices vote for {label}", votes=votes, slices=slices, label=label)
 
 
 def set_in_words(members: tuple[str, ...], coverage: float, *, prefix: str = "") -> str:
@@ -57,13 +66,13 @@ def set_in_words(members: tuple[str, ...], coverage: float, *, prefix: str = "")
     prefix : str
         Before each stage, ``yc`` after treatment.
     """
-    level = f"at {coverage * 100:.0f} %"
+    level = percent(coverage)
     numbers = [int(member[1:]) for member in members]
     names = [f"{prefix}{member}" for member in members]
     if not names:
-        return f"no stage {level}"
+        return Text("no stage at {level}", level=level)
     if len(names) == 1:
-        return f"{names[0]} only {level}"
+        return Text("{stage} only at {level}", stage=names[0], level=level)
     if numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{names[0]}–{names[-1]} {level}"
-    return f"{', '.join(names[:-1])} or {names[-1]} {level}"
+        return Text("{stages} at {level}", stages=f"{names[0]}–{names[-1]}", level=level)
+    return Text("{stages} at {level}", stages=alternatives(names), level=level)

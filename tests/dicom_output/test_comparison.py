@@ -159,11 +159,15 @@ class TestWhereItIsFiled:
 
     def test_captures_after_treatment_hold_the_pixels_of_their_pictures_and_refer_to_their_slice(self, written):
         result, folder = written
-        for dicom, png in (("key_after", "key_slice_after"), ("overlay_after", "grad_cam_after")):
-            item = read(folder, dicom)
-            assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / f"{png}.png")))
-            (reference,) = item.SourceImageSequence
-            assert reference.ReferencedSOPInstanceUID == result.comparison.followup.key_slice.sop_instance_uid
+        followup = result.comparison.followup
+        item = read(folder, "key_after")
+        assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / "key_slice_after.png")))
+        (reference,) = item.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == followup.key_slice.sop_instance_uid
+        item, key = read(folder, "overlay_after"), np.asarray(Image.open(folder / "grad_cam_after.png"))
+        assert np.array_equal(item.pixel_array[1, :-96], key[:-96])
+        shown = [reference.ReferencedSOPInstanceUID for reference in item.SourceImageSequence]
+        assert shown == [followup.volume.sources[index].sop_instance_uid for index in (4, 5, 6)]
         assert "explanation of class ycT2" in read(folder, "overlay_after").DerivationDescription
 
     def test_the_pdf_is_about_both_key_slices(self, written):

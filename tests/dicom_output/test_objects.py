@@ -152,12 +152,28 @@ class TestStructuredReport:
 
 
 class TestPictures:
-    @pytest.mark.parametrize(("dicom", "png"), [("key", "key_slice"), ("overlay", "grad_cam")])
-    def test_a_capture_holds_the_pixels_of_the_png(self, written, dicom, png):
+    def test_the_capture_of_the_key_slice_holds_the_pixels_of_the_png(self, written):
         _, folder = written
-        item = pydicom.dcmread(folder / "dicom" / f"{dicom}.dcm")
-        assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / f"{png}.png")))
+        item = pydicom.dcmread(folder / "dicom" / "key.dcm")
+        assert np.array_equal(item.pixel_array, np.asarray(Image.open(folder / "key_slice.png")))
         assert list(item.PatientOrientation) == ["L", "P"]
+
+    def test_the_overlay_has_a_frame_for_every_slice_that_was_read_with_the_heat_of_that_slice(self, written):
+        result, folder = written
+        item = pydicom.dcmread(folder / "dicom" / "overlay.dcm")
+        key = np.asarray(Image.open(folder / "grad_cam.png"))
+        frames = item.pixel_array
+        assert list(item.FrameLabelVector) == ["slice 4", "slice 5", "slice 6"]
+        assert list(item.PatientOrientation) == ["L", "P"]
+        # Above the strip of text the frame of the key slice is the picture of the report.
+        height = key.shape[0] - 96
+        assert np.array_equal(frames[1, :height], key[:height])
+        # The neighbours' maps are weaker by a fifth; where the key slice is hottest, they are of another colour.
+        y, x = np.unravel_index(np.argmax(result.grad_cam.heatmap), result.grad_cam.heatmap.shape)
+        rows, columns = result.grad_cam.heatmap.shape
+        spot = int((y + 0.5) / rows * height), int((x + 0.5) / columns * key.shape[1])
+        assert frames[1][spot].astype(int).sum() > frames[0][spot].astype(int).sum() + 30
+        assert len({frame[height:].tobytes() for frame in frames}) == 3, "the strips name the same slice"
 
     def test_the_overlay_says_how_it_was_made_and_what_it_is_not(self, written):
         _, folder = written
@@ -168,10 +184,13 @@ class TestPictures:
         )
         assert "DerivationDescription" not in key
 
-    def test_the_capture_refers_to_the_key_slice(self, written):
+    def test_the_captures_refer_to_the_slices_they_show(self, written):
         result, folder = written
-        (reference,) = pydicom.dcmread(folder / "dicom" / "overlay.dcm").SourceImageSequence
+        (reference,) = pydicom.dcmread(folder / "dicom" / "key.dcm").SourceImageSequence
         assert reference.ReferencedSOPInstanceUID == result.key_slice.sop_instance_uid
+        shown = pydicom.dcmread(folder / "dicom" / "overlay.dcm").SourceImageSequence
+        uids = [result.volume.sources[index].sop_instance_uid for index in (4, 5, 6)]
+        assert [item.ReferencedSOPInstanceUID for item in shown] == uids
 
 
 def test_the_encapsulated_pdf_is_the_report(written):

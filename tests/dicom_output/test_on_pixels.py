@@ -132,13 +132,17 @@ class TestWithoutThicknessOrFrame:
 
 
 class TestHeatMap:
-    def test_values_are_those_of_the_heat_map_on_the_key_slice(self, written):
+    def test_values_are_those_of_the_heat_maps_at_the_places_of_their_slices(self, written):
         result, folder = written
         item = read(folder, "cam")
-        values = np.frombuffer(item.FloatPixelData, "<f4").reshape(item.Rows, item.Columns)
-        assert np.array_equal(values, result.grad_cam.heatmap)
-        (place,) = frame_places(item)
-        assert place == pytest.approx(placed(result.volume, result.grad_cam.index), abs=1e-3)
+        values = np.frombuffer(item.FloatPixelData, "<f4").reshape(-1, item.Rows, item.Columns)
+        places = frame_places(item)
+        assert len(places) == len(values) == len(result.grad_cam.slices) == 3
+        for heat_map in result.grad_cam.slices:
+            (frame,) = (
+                n for n, place in enumerate(places) if np.allclose(place, placed(result.volume, heat_map.index))
+            )
+            assert np.array_equal(values[frame], heat_map.heatmap)
 
     def test_says_what_its_values_are_and_that_they_outline_nothing(self, written):
         item = read(written[1], "cam")
