@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["register"]
+__all__ = ["LIMITS", "register"]
+
+#: Limits that can be given, see gastromap.segmentation.FinderLimits.
+LIMITS = ("threshold", "probability", "volume_ml", "stomach_ml", "reach_mm", "overlap")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -29,7 +32,28 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     parser.add_argument("--command", default="", metavar="TEXT", help="training commands, for the model cards")
     parser.add_argument("--tumour-value", type=int, default=2, metavar="N", help="in the masks (default: %(default)s)")
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=NUMBER",
+        help="limit of the finder that differs from its default (threshold, probability, volume_ml, stomach_ml, reach_mm, "
+        "overlap); may be given several times",
+    )
     parser.set_defaults(run=_run)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    if name not in LIMITS:
+        msg = f"expected one of {', '.join(LIMITS)}, got {name}"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name, float(value)
+    except ValueError as error:
+        msg = f"expected NAME=NUMBER, got {text}"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -46,6 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.bundle,
             command=arguments.command,
             tumour_value=arguments.tumour_value,
+            limits=dict(arguments.limit),
             progress=lambda: (bar.update(), None)[1],
         )
     for name, value in metrics.items():

@@ -36,35 +36,38 @@ class TestSegmentation:
         with torch.inference_mode():
             assert net(torch.rand(1, 1, 32, 32, 32)).shape == (1, 1, 32, 32, 32)
 
-    @pytest.mark.parametrize(("preset", "size"), [("tiny", (32, 32, 32)), ("default", (32, 64, 64))])
-    def test_the_branch_of_details_starts_as_if_it_were_not_there(self, preset, size, tmp_path) -> None:
-        torch.manual_seed(0)
-        plain, detailed = SegmentationNet(preset).eval(), SegmentationNet(preset, detail=4).eval()
-        torch.save(plain.state_dict(), tmp_path / "plain.pt")
-        start_from(detailed, tmp_path / "plain.pt", new=["decoder.detail."])
-        image = torch.rand(1, 1, *size)
+    @pytest.mark.parametrize(("preset", "size"), [("tiny", (32, 32, 48)), ("default", (32, 64, 96))])
+    def test_the_decoder_of_details_gives_one_logit_a_voxel_too(self, preset, size) -> None:
+        net = SegmentationNet(preset, detail=4).eval()
         with torch.inference_mode():
-            assert torch.equal(plain(image), detailed(image))
+            assert net(torch.rand(2, 1, *size)).shape == (2, 1, *size)
 
-    def test_the_branch_of_details_sees_single_voxels_of_its_own_place_alone(self) -> None:
-        """A pattern of one voxel, which the mean over a cell hides, changes the map there and not far away."""
+    def test_the_decoder_of_details_sees_single_voxels_of_its_own_place(self) -> None:
+        """A pattern of one voxel, which the mean over a cell hides, changes the logits there and not far away."""
         torch.manual_seed(0)
-        branch = SegmentationNet("tiny", detail=4).decoder.detail.eval()
-        torch.nn.init.ones_(branch.add.weight)
+        top = SegmentationNet("tiny", detail=4).decoder.top.eval()
         maps, image = torch.rand(1, 4, 16, 16, 16), torch.full((1, 1, 32, 32, 32), 0.5)
         pattern = image.clone()
         pattern[..., 4:8, 4:8, 4:8] += 0.2 * (-1) ** torch.arange(4.0)
         with torch.inference_mode():
-            change = (branch(pattern, maps) - branch(image, maps)).abs()[0].amax(0)
-        near, far = change[2:4, 2:4, 2:4], change[12:, 12:, 12:]
+            change = (top(pattern, maps) - top(image, maps)).abs()[0, 0]
+        near, far = change[4:8, 4:8, 4:8], change[24:, 24:, 24:]
         assert near.max() > 5 * far.max()
 
-    def test_weights_of_no_known_part_are_refused(self, tmp_path) -> None:
-        torch.save(SegmentationNet("tiny").state_dict(), tmp_path / "plain.pt")
-        with pytest.raises(RuntimeError, match=r"decoder\.detail"):
-            start_from(SegmentationNet("tiny", detail=4), tmp_path / "plain.pt", new=["encoder."])
+    def test_the_encoder_is_the_same_with_and_without_details(self) -> None:
+        plain, detailed = SegmentationNet("tiny"), SegmentationNet("tiny", detail=4)
+        plain.encoder.load_state_dict(detailed.encoder.state_dict())
 
-    def test_paper_has_no_branch_of_details(self) -> None:
+    def test_weights_of_a_network_without_a_part_need_it_named(self, tmp_path) -> None:
+        torch.save(SegmentationNet("tiny").encoder.state_dict(prefix="encoder."), tmp_path / "encoder.pt")
+        net = SegmentationNet("tiny", detail=4)
+        with pytest.raises(RuntimeError, match=r"decoder\.top"):
+            start_from(net, tmp_path / "encoder.pt", new=["encoder."])
+        kept = net.decoder.top.out.weight.clone()
+        start_from(net, tmp_path / "encoder.pt", new=["decoder."])
+        assert torch.equal(net.decoder.top.out.weight, kept)
+
+    def test_paper_has_no_decoder_of_details(self) -> None:
         with pytest.raises(ValueError, match="detail"):
             SegmentationNet("paper", detail=8)
 
@@ -92,7 +95,7 @@ class TestSegmentation:
         image = 0.3 + 0.4 * ball + 0.05 * torch.randn(1, 1, 32, 32, 32)
         bce = torch.nn.BCEWithLogitsLoss()
         optimiser = torch.optim.AdamW(net.parameters(), lr=3e-2)
-        for _ in range(25):
+        for _ in range(35):
             optimiser.zero_grad()
             (DiceLoss(sigmoid=True)(logits := net(image), ball) + bce(logits, ball)).backward()
             optimiser.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import torch
 from builders.bundle import REPOSITORY
 from segmentation.test_finder import _finder  # the networks that read Hounsfield units
 
+from gastromap.cli import publish_segmentation as publish_command
 from gastromap.errors import ModelError, UsageError
 from gastromap.model_card import WEIGHTS_NAME, ModelCard, start_volume_card
 from gastromap.models.registry import build_network
 from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.lazy import LazyTumourFinder
+from gastromap.segmentation.limits import FinderLimits
 from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
 
 _FINE = {"type": "SegmentationNet", "preset": "tiny"}
@@ -93,3 +97,25 @@ def test_both_networks_are_published_in_half_precision_with_their_hashes(
 def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PUBLISH_INPUT"):
         publish_segmentation(tmp_path, tmp_path, tmp_path, tmp_path / "bundle", command="")
+
+
+class TestCommand:
+    def _options(self, *limits: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        publish_command.register(parser.add_subparsers(), argparse.ArgumentParser(add_help=False))
+        given = [word for limit in limits for word in ("--limit", limit)]
+        return parser.parse_args(["publish-segmentation", "--fine", "F", "--coarse", "C", "--data", "D", *given])
+
+    def test_limits_of_the_finder_are_given_by_name(self) -> None:
+        options = self._options("probability=0.5", "volume_ml=0.3")
+        assert FinderLimits.from_mapping(dict(options.limit)) == FinderLimits(probability=0.5, volume_ml=0.3)
+
+    def test_every_name_that_is_taken_is_a_limit(self) -> None:
+        names = {field.name for field in dataclasses.fields(FinderLimits)}
+        assert set(publish_command.LIMITS) == names - {"window"}
+
+    @pytest.mark.parametrize("limit", ["size=3", "probability", "probability=high"])
+    def test_others_are_refused(self, limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            self._options(limit)
+        assert "--limit" in capsys.readouterr().err
