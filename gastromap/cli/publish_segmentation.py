@@ -38,8 +38,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         default=[],
         type=_limit,
         metavar="NAME=NUMBER",
-        help="limit of the finder that differs from its default (threshold, probability, volume_ml, stomach_ml, reach_mm, "
-        "overlap); may be given several times",
+        help=f"limit of the finder that differs from its default ({', '.join(LIMITS)}); may be given several times",
     )
     parser.set_defaults(run=_run)
 

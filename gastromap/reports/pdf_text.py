@@ -1,10 +1,12 @@
-"""Text on a PDF page in its language: real text in Helvetica, and in the viewer's CJK fonts where that has no glyph."""
+"""Text on a PDF page in its language: Helvetica, else an embedded font, else CJK fonts of the viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from gastromap.reports.catalogue import Language, say
@@ -14,6 +16,9 @@ __all__ = ["Ink", "TextPainter"]
 #: Colour as red, green, blue from 0 to 1.
 Ink = tuple[float, float, float]
 
+#: Chinese and kana; what a PDF uses of it is in the PDF, so that it looks the same everywhere.
+_EMBEDDED, _FILE = "DroidSansFallback", Path(__file__).parent / "fonts" / "DroidSansFallbackFull.ttf"
+#: Fonts that a viewer brings or replaces, for what the embedded one lacks: Hangul above all.
 _CJK = "STSong-Light"
 _KANA = "HeiseiMin-W3"
 _HANGUL = "HYSMyeongJo-Medium"
@@ -28,9 +33,22 @@ def _font_for(character: str, latin: str) -> str:
         pass
     else:
         return latin
+    if ord(character) in _glyphs():
+        return _EMBEDDED
     if "\u3040" <= character <= "\u30ff":
         return _KANA
     return _HANGUL if "\uac00" <= character <= "\ud7a3" or "\u1100" <= character <= "\u11ff" else _CJK
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Code points of the embedded font, which is registered with the first of them."""
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    font = TTFont(_EMBEDDED, str(_FILE))
+    pdfmetrics.registerFont(font)
+    return frozenset(font.face.charToGlyph)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -98,7 +116,7 @@ class TextPainter:
         self.canvas.setFillColorRGB(*ink)
         for font, part in self._runs(text, self.bold if bold else self.latin):
             self._register(font)
-            # The CJK fonts of a viewer have one weight; a thin outline makes them bold.
+            # The CJK fonts have one weight; a thin outline makes them bold.
             heavy = bold and font != self.bold
             self.canvas.setStrokeColorRGB(*ink)
             self.canvas.setLineWidth(size * 0.03)

@@ -191,6 +191,20 @@ class TestChinesePdf:
         for part in ("列线图", "弥漫型", "关键层面上方5.0mm", "未能提供的内容", "本软件不评估"):
             assert part in second
 
+    def test_its_characters_look_the_same_everywhere_because_their_font_is_in_it(self, tmp_path):
+        if shutil.which("pdffonts") is None:
+            pytest.skip("pdffonts is not installed (poppler-utils)")
+        result = make_study_result(SpecificCharacterSet="ISO_IR 192", PatientName="王^小东")
+        path = tmp_path / "report.pdf"
+        path.write_bytes(render_pdf(report_content(result), draw_pictures(result, class_label="cT3"), language="zh"))
+        table = subprocess.run(["pdffonts", path], capture_output=True, text=True, check=True, timeout=60).stdout
+        # Name, type, encoding, embedded, subset, unicode, object and generation.
+        fonts = {row.split()[0].split("+")[-1]: row.split()[-5:-2] for row in table.splitlines()[2:]}
+        assert fonts.pop("DroidSansFallback") == ["yes", "yes", "yes"]
+        assert set(fonts) <= {"Helvetica", "Helvetica-Bold"}
+        # Some of the four megabytes of the font, not all.
+        assert path.stat().st_size < 1_000_000
+
 
 class TestLongTexts:
     def test_an_overlong_report_stays_on_its_pages_and_says_what_is_left_out(self, tmp_path):
