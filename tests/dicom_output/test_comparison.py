@@ -114,10 +114,12 @@ class TestConformance:
             "122445": (14.6, "mm"),
         }
 
-    def test_dcentvfy_finds_one_patient_and_study_in_the_later_sources_and_results(self, written, tmp_path):
+    @pytest.mark.parametrize("later", [False, True])
+    def test_dcentvfy_finds_one_patient_and_study_in_sources_and_results(self, later, written, tmp_path):
         result, folder = written
+        volume = result.comparison.followup.volume if later else result.volume
         paths = []
-        for index, source in enumerate(result.comparison.followup.volume.sources[4:7]):
+        for index, source in enumerate(volume.sources[4:7]):
             image = pydicom.Dataset(source.header)
             image.file_meta = pydicom.dataset.FileMetaDataset()
             image.file_meta.MediaStorageSOPClassUID = source.header.SOPClassUID
@@ -125,7 +127,8 @@ class TestConformance:
             image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
             paths.append(tmp_path / f"{index}.dcm")
             image.save_as(paths[-1], enforce_file_format=True)
-        objects = [folder / "dicom" / f"{name}.dcm" for name in (*PIXELS_AFTER, "report", "sr")]
+        names = (*PIXELS_AFTER, "report", "sr") if later else PIXELS_BEFORE
+        objects = [folder / "dicom" / f"{name}.dcm" for name in names]
         report = run("dcentvfy", *paths, *objects)
         lines = [line for line in report.stderr.splitlines() if "Error" in line or "Warning" in line]
         assert [line for line in lines if not any(re.search(allowed, line) for allowed in ALLOWED)] == []
