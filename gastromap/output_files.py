@@ -168,7 +168,7 @@ def build_files(result: StudyResult, *, language: Language = "en") -> BuiltFiles
     from gastromap.reports.phrases import stage_label
     from gastromap.reports.pictures import draw_neighbours, draw_pictures
     from gastromap.reports.shown_slice import shown_index
-    from gastromap.reports.viewer_data import viewer_data
+    from gastromap.reports.viewer_data import viewers_of
 
     context, comparison = object_context(result), result.comparison
     key = result.volume.sources[result.key_slice.index]
@@ -216,7 +216,7 @@ def build_files(result: StudyResult, *, language: Language = "en") -> BuiltFiles
         grad_cam_png=overlay_png,
         compared=compared,
         neighbours=neighbours,
-        viewer=viewer_data(result),
+        viewers=viewers_of(result),
         language=language,
     )
     files = [

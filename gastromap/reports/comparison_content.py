@@ -64,6 +64,8 @@ class ComparisonContent:
     finding: str  #: that no tumour was found, or why its size is not known; empty where it was measured
     stage: StageAfter | None
     captions: tuple[str, str]  #: of the key slices
+    heat_map_method: str  #: empty where the follow-up has no heat map, as the two that follow
+    heat_map_meaning: str
     overlay_caption: str
     size_rows: tuple[tuple[str, str, str, str], ...]  #: measure, before, after, change
     size_note: str
@@ -172,10 +174,10 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
         None if comparison.outlook is None else comparison.outlook.model,
     )
     notices = dict.fromkeys(known(model.notice) for model in models if model is not None and model.notice)
-    overlay = ""
+    method = meaning = overlay = ""
     if grad_cam is not None:
-        label = stage_label(volume.role, grad_cam.stage)
-        overlay = Text("{method}: {meaning}", method=heat_map_method(grad_cam), meaning=heat_map_meaning(label))
+        method, meaning = heat_map_method(grad_cam), heat_map_meaning(stage_label(volume.role, grad_cam.stage))
+        overlay = Text("{method}: {meaning}", method=method, meaning=meaning)
     codes = dict.fromkeys((*volume.warnings, *followup.warnings))
     return ComparisonContent(
         dates=(before, after),
@@ -186,6 +188,8 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
             Text("Before treatment, {date}: key slice", date=before),
             Text("After treatment, {date}: {slice}", date=after, slice=_shown(followup)),
         ),
+        heat_map_method=method,
+        heat_map_meaning=meaning,
         overlay_caption=overlay,
         size_rows=tuple(_change_row(change, found=followup.tumour is not None) for change in comparison.changes),
         size_note=_size_note(result, followup) if comparison.changes else Text("The size is not known at both dates."),

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -113,6 +113,11 @@ def _data(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704 -- just made harmless
 
 
+def _viewer(data: dict[str, Any]) -> dict[str, Any]:
+    offsets = [slice_["offset"] for slice_ in data["slices"]]
+    return {"data": _data(data), "count": len(offsets), "key": offsets.index(0)}
+
+
 def render_html(
     content: ReportContent,
     *,
@@ -120,7 +125,7 @@ def render_html(
     grad_cam_png: bytes,
     compared: ComparisonPictures | None = None,
     neighbours: Sequence[tuple[str, NDArray[np.uint8]]] = (),
-    viewer: dict[str, Any] | None = None,
+    viewers: Mapping[str, dict[str, Any]] | None = None,
     language: Language = "en",
 ) -> bytes:
     """Render the report page.
@@ -135,8 +140,8 @@ def render_html(
         There where the content has a comparison.
     neighbours : sequence of (str, array)
         Slices beside the key slice with their captions, for print and for a page without script.
-    viewer : dict, optional
-        Of :func:`gastromap.reports.viewer_data.viewer_data`; without it there are static pictures only.
+    viewers : mapping, optional
+        Of :func:`gastromap.reports.viewer_data.viewers_of`; without it there are static pictures only.
     language : {"en", "zh"}
         Shown first; all of them are in the page.
 
@@ -166,9 +171,7 @@ def render_html(
     page = _template().render(
         report=content,
         pictures=pictures,
-        viewer=None if viewer is None else _data(viewer),
-        slice_count=0 if viewer is None else len(viewer["slices"]),
-        key_position=0 if viewer is None else [slice_["offset"] for slice_ in viewer["slices"]].index(0),
+        viewers={name: _viewer(data) for name, data in (viewers or {}).items()},
         presets=PRESETS,
         heat_opacity=HEAT_OPACITY,
         controls=() if chart is None else nomogram_controls(chart),

@@ -34,7 +34,7 @@ def draw_neighbours(result: StudyResult) -> tuple[tuple[str, NDArray[np.uint8]],
     """Draw the slices beside the key slice, each with its caption, from the feet upwards."""
     volume, key = result.volume, result.key_slice
     drawn: list[tuple[str, NDArray[np.uint8]]] = []
-    for index in neighbour_indices(result):
+    for index in neighbour_indices(volume, key.index):
         number = volume.index_from_feet(index)
         distance = f"{abs(number - key.index_from_feet) * volume.step_mm:.1f}"
         if number < key.index_from_feet:

@@ -17,10 +17,11 @@ from gastromap.reports import drawing
 from gastromap.reports.catalogue import LANGUAGES, Language, say
 from gastromap.reports.drawing import as_png, plan_display
 from gastromap.reports.phrases import RESEARCH_USE
-from gastromap.results import StudyResult
+from gastromap.results import GradCamResult, KeySlice, StudyResult
 from gastromap.text import Text
+from gastromap.volume import CtVolume
 
-__all__ = ["NEIGHBOURS", "PRESETS", "neighbour_indices", "packed_hu", "viewer_data"]
+__all__ = ["NEIGHBOURS", "PRESETS", "neighbour_indices", "packed_hu", "viewer_data", "viewers_of"]
 
 #: Slices shown on either side of the key slice, where there are any.
 NEIGHBOURS: Final = 2
@@ -41,9 +42,8 @@ PRESETS: Final = (
 )
 
 
-def neighbour_indices(result: StudyResult) -> tuple[int, ...]:
+def neighbour_indices(volume: CtVolume, key: int) -> tuple[int, ...]:
     """Return the key slice and its neighbours as indices into the volume, from the feet upwards."""
-    key, volume = result.key_slice.index, result.volume
     found = range(max(key - NEIGHBOURS, 0), min(key + NEIGHBOURS, len(volume.hu) - 1) + 1)
     return tuple(sorted(found, key=volume.index_from_feet))
 
@@ -97,16 +97,19 @@ def _texts(language: Language) -> dict[str, str]:
     return {name: say(text, language) for name, text in texts.items()}
 
 
-def viewer_data(result: StudyResult) -> dict[str, Any]:
-    """Return everything the viewer needs, fit for JSON; no patient data.
+def viewer_data(volume: CtVolume, key_slice: KeySlice, grad_cam: GradCamResult) -> dict[str, Any]:
+    """Return everything a viewer needs, fit for JSON; no patient data.
 
     Parameters
     ----------
-    result : StudyResult
-        Key slice, volume and heat map.
+    volume : CtVolume
+        That was staged.
+    key_slice : KeySlice
+    grad_cam : GradCamResult
+        Heat map of the key slice.
     """
-    volume, plan = result.volume, plan_display(result.volume)
-    indices = neighbour_indices(result)
+    plan = plan_display(volume)
+    indices = neighbour_indices(volume, key_slice.index)
     top, bottom, left, right = _body(volume.hu[list(indices)])
     slices = []
     for index in indices:
@@ -118,11 +121,11 @@ def viewer_data(result: StudyResult) -> dict[str, Any]:
                 "sum": int(packed[..., 0].astype(np.int64).sum() * 256 + packed[..., 1].astype(np.int64).sum()),
                 "number": volume.index_from_feet(index),
                 "z": f"{z:.1f}".replace("-", "−"),
-                "offset": volume.index_from_feet(index) - result.key_slice.index_from_feet,
-                "distance": f"{abs(index - result.key_slice.index) * volume.step_mm:.1f}",
+                "offset": volume.index_from_feet(index) - key_slice.index_from_feet,
+                "distance": f"{abs(index - key_slice.index) * volume.step_mm:.1f}",
             }
         )
-    heat = np.rint(np.clip(result.grad_cam.heatmap, 0.0, 1.0) * 255.0).astype(np.uint8)
+    heat = np.rint(np.clip(grad_cam.heatmap, 0.0, 1.0) * 255.0).astype(np.uint8)
     return {
         "slices": slices,
         "heat": _url(heat[top:bottom, left:right]),
@@ -142,3 +145,12 @@ def viewer_data(result: StudyResult) -> dict[str, Any]:
         "onset": list(drawing.HEAT_ONSET),
         "texts": {language: _texts(language) for language in LANGUAGES},
     }
+
+
+def viewers_of(result: StudyResult) -> dict[str, dict[str, Any]]:
+    """Viewer ``before`` of the staged examination and, where the follow-up was staged too, ``after``."""
+    found = {"before": viewer_data(result.volume, result.key_slice, result.grad_cam)}
+    comparison = result.comparison
+    if comparison is not None and comparison.grad_cam is not None and comparison.followup.key_slice is not None:
+        found["after"] = viewer_data(comparison.followup.volume, comparison.followup.key_slice, comparison.grad_cam)
+    return found

@@ -78,10 +78,10 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
         if options.get("java_script_enabled", True):
-            self.page.wait_for_selector(".viewer-ready", state="attached")
+            self.page.wait_for_selector("[data-viewer]:not(.viewer-ready)", state="detached")
 
-    def pixels(self):
-        url = self.page.evaluate("document.getElementById('viewer-canvas').toDataURL('image/png')")
+    def pixels(self, viewer="viewer"):
+        url = self.page.evaluate(f"document.getElementById('{viewer}-canvas').toDataURL('image/png')")
         image = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")
         return np.asarray(image, dtype=int)
 
@@ -196,6 +196,45 @@ class TestViewer:
 
 
 SIZES = {"< 5 cm": 3.0, "≥ 5 cm": 5.2}
+
+
+class TestTwoViewers:
+    @pytest.fixture(scope="class")
+    def pair(self, browser, tmp_path_factory):
+        result = make_pair_result(shape=(150, 200), spacing=(0.9, 0.7))
+        opened = Opened(browser, write_page(tmp_path_factory.mktemp("two"), result))
+        yield result, opened
+        assert opened.said == []
+
+    def test_the_second_shows_the_ct_after_treatment_as_its_static_picture_does(self, pair):
+        result, opened = pair
+        after = result.comparison.followup
+        index, heat = after.key_slice.index, result.comparison.grad_cam.heatmap
+        static = drawing.draw_slice(after.volume, index, ("", ""), heat=heat).astype(int)
+        rows, columns = plan_display(after.volume).size[::-1]
+        assert np.abs(opened.pixels("after")[:rows, :columns][INSIDE] - static[:rows, :columns][INSIDE]).max() <= 2
+
+    def test_each_has_sliders_of_its_own(self, pair):
+        _, opened = pair
+        first, second = opened.pixels(), opened.pixels("after")
+        opened.put("after-level", -100)
+        opened.put("after-heat", 0)
+        assert (opened.pixels() == first).all()
+        assert (opened.pixels("after") != second).any()
+        opened.page.click("[data-viewer=after] >> text=Abdomen")
+        assert opened.page.input_value("#after-level") == "40"
+        assert opened.page.input_value("#viewer-level") == "50"
+
+    def test_without_a_script_there_is_no_empty_section(self, browser, tmp_path):
+        opened = Opened(browser, write_page(tmp_path, make_pair_result()), java_script_enabled=False)
+        assert not opened.page.is_visible("[data-viewer=after]")
+        assert opened.page.is_visible(".overlay img")
+        opened.page.close()
+
+    def test_a_follow_up_without_a_tumour_has_none(self, browser, tmp_path):
+        opened = Opened(browser, write_page(tmp_path, make_pair_result(tumour_after=False)))
+        assert opened.page.locator("[data-viewer]").count() == 1
+        opened.page.close()
 
 
 def shown_percent(share):

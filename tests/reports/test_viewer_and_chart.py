@@ -20,7 +20,7 @@ from gastromap.reports.html import render_html
 from gastromap.reports.nomogram_chart import FONT, WIDTH, nomogram_chart
 from gastromap.reports.nomogram_data import nomogram_controls, nomogram_data
 from gastromap.reports.pictures import draw_neighbours
-from gastromap.reports.viewer_data import neighbour_indices, packed_hu, viewer_data
+from gastromap.reports.viewer_data import neighbour_indices, packed_hu, viewers_of
 from gastromap.results import ClinicalVariables, NomogramOmitted
 
 MODEL = NomogramModel.published()
@@ -46,10 +46,10 @@ class TestPixels:
         hu = np.full((12, 60, 80), -1000, dtype=np.float32)
         hu[:, 20:40, 30:60] = np.random.default_rng(3).integers(-100, 200, (12, 20, 30))
         result = make_study_result(volume=make_volume(hu=hu, shape=(60, 80)))
-        data = viewer_data(result)
+        data = viewers_of(result)["before"]
         top, bottom, left, right = data["box"]
         assert (top, bottom, left, right) == (16, 44, 26, 64)
-        for slice_, index in zip(data["slices"], neighbour_indices(result), strict=True):
+        for slice_, index in zip(data["slices"], neighbour_indices(result.volume, result.key_slice.index), strict=True):
             part = unpacked(slice_["png"])
             values = part[..., 0] * 256 + part[..., 1]
             assert values.sum() == slice_["sum"]
@@ -57,27 +57,27 @@ class TestPixels:
 
     def test_a_body_that_fills_the_slice_is_not_cut(self):
         result = make_study_result(volume=make_volume(hu=np.zeros((12, 40, 40), np.float32)))
-        assert viewer_data(result)["box"] == [0, 40, 0, 40]
+        assert viewers_of(result)["before"]["box"] == [0, 40, 0, 40]
 
     def test_air_alone_is_not_cut_to_nothing(self):
         result = make_study_result(volume=make_volume(hu=np.full((12, 40, 40), -1000, np.float32)))
-        assert viewer_data(result)["box"] == [0, 40, 0, 40]
+        assert viewers_of(result)["before"]["box"] == [0, 40, 0, 40]
 
     @pytest.mark.parametrize(("key", "offsets"), [(0, [0, 1, 2]), (1, [-1, 0, 1, 2]), (5, [-2, -1, 0, 1, 2])])
     def test_neighbours_are_those_that_there_are(self, key, offsets):
         result = make_study_result(key=key)
-        assert [slice_["offset"] for slice_ in viewer_data(result)["slices"]] == offsets
+        assert [slice_["offset"] for slice_ in viewers_of(result)["before"]["slices"]] == offsets
         assert len(draw_neighbours(result)) == len(offsets) - 1
 
     def test_a_volume_from_head_to_feet_is_shown_from_the_feet(self):
         result = make_study_result(orientation=(-1, 0, 0, 0, 1, 0))
-        data = viewer_data(result)
+        data = viewers_of(result)["before"]
         assert not result.volume.rises_to_head
         assert [slice_["offset"] for slice_ in data["slices"]] == [-2, -1, 0, 1, 2]
         assert data["slices"][0]["number"] == result.key_slice.index_from_feet - 2
 
     def test_no_patient_is_in_the_data(self):
-        text = json.dumps(viewer_data(make_study_result(PatientName="Marked^Name", PatientID="MARK-1")))
+        text = json.dumps(viewers_of(make_study_result(PatientName="Marked^Name", PatientID="MARK-1")))
         assert "Mark" not in text
 
 
@@ -187,6 +187,6 @@ def test_facts_of_a_model_are_those_of_its_metadata():
 
 def test_words_cannot_end_the_data_block():
     result = make_study_result()
-    data = viewer_data(result) | {"texts": {"en": {"notice": "</script><script>alert(1)</script>"}}}
-    page = render_html(report_content(result), key_slice_png=b"", grad_cam_png=b"", viewer=data)
+    data = viewers_of(result)["before"] | {"texts": {"en": {"notice": "</script><script>alert(1)</script>"}}}
+    page = render_html(report_content(result), key_slice_png=b"", grad_cam_png=b"", viewers={"before": data})
     assert b"</script><script>alert" not in page
