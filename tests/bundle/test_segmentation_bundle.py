@@ -18,7 +18,7 @@ from gastromap.model_card import ModelCard
 BUNDLE = REPOSITORY / "bundles" / "gastric_tumor_segmentation"
 _TINY = {
     "network_args::preset": "tiny",
-    "patch": "[32,32,32]",
+    "patch": "[16,32,32]",
     "spacing_mm": "[4.0,4.0,4.0]",
     "max_epochs": "1",
     "batch_size": "2",
@@ -27,14 +27,15 @@ _TINY = {
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight volumes of a stomach with a tumour in it, as ``gastromap synth --format nifti`` writes them."""
+    """Eight stomachs with a tumour, no two alike in size, as ``gastromap synth --format nifti`` writes."""
     folder = tmp_path_factory.mktemp("volumes")
     rng = np.random.default_rng(8)
     affine = np.diag([-4.0, -4.0, 4.0, 1.0])
     splits: dict[str, list[dict[str, object]]] = {"training": [], "validation": [], "test": []}
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in (48, 48, 40)), indexing="ij"), axis=-1)
     for number in range(8):
-        mask = np.zeros((48, 48, 40), np.uint8)
+        shape = (48 + number, 48, 40 + 2 * number)
+        grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
+        mask = np.zeros(shape, np.uint8)
         centre = np.array([24, 24, 20]) + rng.integers(-4, 5, 3)
         mask[np.linalg.norm(grid - centre, axis=-1) < 10] = 1
         mask[np.linalg.norm(grid - centre - (6, 0, 0), axis=-1) < 4] = 2
