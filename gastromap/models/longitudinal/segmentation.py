@@ -35,7 +35,7 @@ class SegmentationNet(nn.Module):
     detail : int
         Channels of a decoder that ends at the resolution of the stem, with the voxels of a cell as channels; 0 for
         one that ends at the image's, as in the longitudinal design. The layers of the stomach's wall are as thin as a
-        voxel, which the few channels affordable at full size do not tell apart; and it takes half the time. Not for
+        voxel, which the few channels affordable at full size do not tell apart; a step takes three fifths. Not for
         ``paper``.
 
     Raises
