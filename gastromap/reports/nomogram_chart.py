@@ -16,7 +16,7 @@ from gastromap.nomogram.model import NomogramModel
 from gastromap.reports.catalogue import known
 from gastromap.results import NomogramResult
 
-__all__ = ["FONT", "WIDTH", "ChartAxis", "NomogramChart", "Tick", "nomogram_chart"]
+__all__ = ["FONT", "NAMES", "WIDTH", "ChartAxis", "NomogramChart", "Tick", "nomogram_chart"]
 
 WIDTH: Final = 440.0
 FONT: Final = 12.5  #: size of titles and labels
@@ -26,8 +26,8 @@ _TITLE, _GAP = 24.0, 12.0  #: from the top of a row to its line, and below its l
 _TICK, _LEADER, _LABEL = 4.0, 8.0, 16.0
 #: Mean width of a character as part of the size, on the wide side: labels must not touch.
 _CHARACTER = 0.6
-#: Names of the axes for the script, from top to bottom; outcomes follow.
-_NAMES: Final = {
+#: Names of the predictors for page and script, by their names in ``NomogramModel.effects``.
+NAMES: Final = {
     "Rad-score": "rad_score",
     "Tumour size": "size",
     "Differentiation": "differentiation",
@@ -133,7 +133,7 @@ def _name(axis: NomogramAxis, number: int, predictors: list[str]) -> str:
     if number == 0:
         return "points"
     if number <= len(predictors):
-        return _NAMES[predictors[number - 1]]
+        return NAMES[predictors[number - 1]]
     outcome = number - len(predictors) - 1
     return "total" if outcome == 0 else f"T{outcome + 1}"
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gastromap.reports.catalogue import known
-from gastromap.reports.nomogram_chart import NomogramChart
+from gastromap.reports.nomogram_chart import NAMES, NomogramChart
 from gastromap.text import Text
 
 __all__ = ["Control", "nomogram_controls", "nomogram_data"]
-
-#: Names of the predictors in the page, in the order of ``NomogramModel.effects``.
-_NAMES = ("rad_score", "size", "differentiation", "lauren")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ def nomogram_controls(chart: NomogramChart) -> tuple[Control, ...]:
     model, result = chart.model, chart.result
     low, high = model.rad_score_range_sd
     controls = []
-    for name, (predictor, levels), row in zip(_NAMES, model.effects().items(), result.contributions, strict=True):
+    for (predictor, levels), row in zip(model.effects().items(), result.contributions, strict=True):
+        name = NAMES[predictor]
         if name == "rad_score":
             value = low if result.rad_score is None else result.rad_score
             controls.append(Control(name, Text("Rad-score (SD)"), (), low=low, high=high, value=value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gastromap.reports.catalogue import known
 from gastromap.reports.phrases import VARIABLES
 from gastromap.results import NomogramOmitted, StudyResult
@@ -12,9 +14,11 @@ __all__ = ["missing_variables", "unavailable_rows"]
 
 def missing_variables(nomogram: NomogramOmitted) -> str:
     """Name the variables a nomogram lacked; empty where it names none."""
-    if not nomogram.missing:
-        return ""
-    return enumerated([VARIABLES.get(name, name) for name in nomogram.missing])
+    return _named(nomogram.missing) if nomogram.missing else ""
+
+
+def _named(variables: Sequence[str]) -> str:
+    return enumerated([VARIABLES.get(name, name) for name in variables])
 
 
 def _of_nomogram(result: StudyResult) -> list[tuple[str, str]]:
@@ -26,8 +30,7 @@ def _of_nomogram(result: StudyResult) -> list[tuple[str, str]]:
         return rows
     clinical = [name for name in nomogram.missing if name != "rad_score"]
     if clinical:
-        given = enumerated([VARIABLES.get(name, name) for name in clinical])
-        rows.append((Text("Clinical variables"), Text("not given: {variables}", variables=given)))
+        rows.append((Text("Clinical variables"), Text("not given: {variables}", variables=_named(clinical))))
     return [(Text("Nomogram"), known(nomogram.reason)), *rows]
 
 
