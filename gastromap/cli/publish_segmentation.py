@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["LIMITS", "register"]
 
 #: Limits that can be given, see gastromap.segmentation.FinderLimits.
-LIMITS = ("threshold", "probability", "volume_ml", "stomach_ml", "reach_mm", "overlap")
+LIMITS = ("threshold", "window", "overlap", "reach_mm", "volume_ml", "probability", "stomach_ml")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -37,21 +37,25 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         action="append",
         default=[],
         type=_limit,
-        metavar="NAME=NUMBER",
-        help=f"limit of the finder that differs from its default ({', '.join(LIMITS)}); may be given several times",
+        metavar="NAME=VALUE",
+        help=f"limit of the finder that differs from its default ({', '.join(LIMITS)}); may be given several times; "
+        "window=32,64,64 are slices, rows, columns",
     )
     parser.set_defaults(run=_run)
 
 
-def _limit(text: str) -> tuple[str, float]:
+def _limit(text: str) -> tuple[str, float | list[int]]:
     name, _, value = text.partition("=")
     if name not in LIMITS:
         msg = f"expected one of {', '.join(LIMITS)}, got {name}"
         raise argparse.ArgumentTypeError(msg)
     try:
+        if name == "window":
+            slices, rows, columns = (int(side) for side in value.split(","))
+            return name, [slices, rows, columns]
         return name, float(value)
     except ValueError as error:
-        msg = f"expected NAME=NUMBER, got {text}"
+        msg = f"expected NAME=NUMBER or window=SLICES,ROWS,COLUMNS, got {text}"
         raise argparse.ArgumentTypeError(msg) from error
 
 

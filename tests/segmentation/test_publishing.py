@@ -107,14 +107,15 @@ class TestCommand:
         return parser.parse_args(["publish-segmentation", "--fine", "F", "--coarse", "C", "--data", "D", *given])
 
     def test_limits_of_the_finder_are_given_by_name(self) -> None:
-        options = self._options("probability=0.5", "volume_ml=0.3")
-        assert FinderLimits.from_mapping(dict(options.limit)) == FinderLimits(probability=0.5, volume_ml=0.3)
+        options = self._options("probability=0.5", "window=32,64,96")
+        wanted = FinderLimits(probability=0.5, window=(32, 64, 96))
+        assert FinderLimits.from_mapping(dict(options.limit)) == wanted
 
     def test_every_name_that_is_taken_is_a_limit(self) -> None:
         names = {field.name for field in dataclasses.fields(FinderLimits)}
-        assert set(publish_command.LIMITS) == names - {"window"}
+        assert set(publish_command.LIMITS) == names
 
-    @pytest.mark.parametrize("limit", ["size=3", "probability", "probability=high"])
+    @pytest.mark.parametrize("limit", ["size=3", "probability", "probability=high", "window=32", "window=a,b,c"])
     def test_others_are_refused(self, limit: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             self._options(limit)
