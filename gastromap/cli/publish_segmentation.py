@@ -22,7 +22,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     )
     parser.add_argument("--fine", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the fine training")
     parser.add_argument("--coarse", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the coarse training")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="--dataset_dir: whole volumes")
+    parser.add_argument(
+        "--data", required=True, type=Path, nargs="+", metavar="DIR", help="--dataset_dir: whole volumes"
+    )
     parser.add_argument(
         "--bundle",
         type=Path,

@@ -28,7 +28,7 @@ _FOUND = 0.1
 def publish_segmentation(
     fine: Path,
     coarse: Path,
-    data: Path,
+    data: Path | Sequence[Path],
     bundle: Path,
     *,
     command: str,
@@ -42,8 +42,8 @@ def publish_segmentation(
     ----------
     fine, coarse : Path
         Folders with ``model.pt`` and ``model.json`` of a training.
-    data : Path
-        Folder with ``datalist.json``: whole volumes; those of the validation are searched.
+    data : Path, or several
+        Folders with ``datalist.json``: whole volumes; those of the validation are searched.
     bundle : Path
         Its ``models/`` receives the files, all or none.
     command : str

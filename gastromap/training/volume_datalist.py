@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ __all__ = ["read_volume_datalist"]
 _LAYOUTS = (("image", "label"), ("image", "mask"), ("image1", "mask1"), ("image2", "mask2"))
 
 
-def read_volume_datalist(dataset_dir: str | Path, *, name: str = "datalist.json") -> dict[str, list[dict[str, Any]]]:
+def read_volume_datalist(
+    dataset_dir: str | Path | Sequence[str | Path], *, name: str = "datalist.json"
+) -> dict[str, list[dict[str, Any]]]:
     """Read ``datalist.json`` for segmentation and make its paths absolute.
 
     Parameters
     ----------
-    dataset_dir : path
-        Folder of the datalist; paths in it are relative to this folder.
+    dataset_dir : path, or several
+        Folder of the datalist; paths in it are relative to this folder. Several cohorts are one, training with training
+        and so on; a patient of two of them is refused where the sides differ.
     name : str
 
     Returns
@@ -38,10 +41,13 @@ def read_volume_datalist(dataset_dir: str | Path, *, name: str = "datalist.json"
     UsageError
         ``DATALIST_INVALID`` or ``PATIENT_ON_BOTH_SIDES``.
     """
-    folder = Path(dataset_dir).expanduser().resolve()
+    folders = [dataset_dir] if isinstance(dataset_dir, str | Path) else dataset_dir
+    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-        splits = {split: [s for record in content.get(split, []) for s in _samples(record, folder)] for split in SPLITS}
+        for folder in (Path(given).expanduser().resolve() for given in folders):
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            for split, samples in splits.items():
+                samples += [s for record in content.get(split, []) for s in _samples(record, folder)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = "Write it with gastromap synth --format nifti or gastromap prepare, or after that pattern."
         raise invalid_datalist(error, "{image, label, patient_id}", remedy) from error

@@ -92,6 +92,19 @@ def test_plain_records_slices_of_synth_and_pairs_become_samples(tmp_path: Path) 
     ]
 
 
+def test_several_cohorts_are_one_unless_they_share_a_patient_across_sides(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    first = {"image": "a.nii.gz", "label": "b.nii.gz", "patient_id": "1"}
+    _write(tmp_path / "one", [first])
+    _write(tmp_path / "two", [{**first, "patient_id": "2"}])
+    together = read_volume_datalist([tmp_path / "one", str(tmp_path / "two")])
+    assert [Path(r["image"]).parent.name for r in together["training"]] == ["one", "two"]
+    (tmp_path / "two" / "datalist.json").write_text(json.dumps({"validation": [first]}))
+    with pytest.raises(UsageError, match="PATIENT_ON_BOTH_SIDES"):
+        read_volume_datalist([tmp_path / "one", tmp_path / "two"])
+
+
 def test_a_datalist_without_any_mask_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="DATALIST_INVALID"):
         read_volume_datalist(_write(tmp_path, [{"image": "a", "label": 2, "patient_id": "1"}]))
