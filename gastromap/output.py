@@ -152,11 +152,12 @@ def write_study(result: StudyResult, output: Path | OutputFolder, *, language: L
         later = () if result.comparison is None else (result.comparison.followup.volume.sources,)
         check_sources(result.volume.sources, *later)
         with quiet_pydicom():
+            # Outside of what may be the folder's fault: a template that cannot be read is not.
             built = build_files(result, language=language)
-            _commit(folder.path, result.run.run_id, built)
-    except OSError as error:
-        folder.discard()
-        raise unwritable(error) from error
+            try:
+                _commit(folder.path, result.run.run_id, built)
+            except OSError as error:
+                raise unwritable(error) from error
     except BaseException:
         folder.discard()
         raise

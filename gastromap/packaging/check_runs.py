@@ -108,9 +108,14 @@ def _imports(runs: Runs) -> Iterator[Finding]:
         timeout_s=runs.timeout_s,
     )
     if done.status != 0:
-        lines = done.log.decode(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else f"status {done.status}"
-        yield Finding("imports", "error", "imports", "operators and writers", "no error", shown(last), Source.GASTROMAP)
+        last = _last_line(done) or f"status {done.status}"
+        yield Finding("imports", "error", "imports", "operators and writers", "no error", last, Source.GASTROMAP)
+
+
+def _last_line(done: Finished) -> str:
+    """What the program said at its end; the studies of these runs are synthetic."""
+    lines = done.log.decode(errors="replace").strip().splitlines()
+    return shown(lines[-1]) if lines else ""
 
 
 def _hardened(runs: Runs) -> Iterator[Finding]:
@@ -205,7 +210,8 @@ def _succeeded(runs: Runs, name: str, done: Finished, output: Path) -> Iterator[
     error = partial(Finding, level="error", file=name, source=Source.HARDENING)
     if done.status != 0:
         found = "no end in time" if done.status is None else f"{done.status} after {done.seconds:.0f} s"
-        yield error("run-status", field="exit status", expected="0", found=found)
+        last = _last_line(done)
+        yield error("run-status", field="exit status", expected="0", found=f"{found}: {last}" if last else found)
     files = [path for path in output.rglob("*") if path.is_file()]
     if not files:
         yield error("run-output", field="output", expected="results", found="nothing")

@@ -36,7 +36,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("app", "gastromap", "operators")
 #: Files of the context that are programs.
 EXECUTABLES = ("tools",)
-_CODE = {".py", ".json", ".cpp", ".yaml", ".html", ".css", ".md", ".typed"}
+_CODE = {".py", ".json", ".cpp", ".yaml", ".html", ".css", ".js", ".po", ".ttf", ".md", ".typed"}
 #: What a bundle consists of; training leaves other folders beside it.
 _BUNDLE_PARTS = ("configs", "docs", "models", "scripts", "LICENSE")
 _BUNDLE_FILES = {".json", ".yaml", ".yml", ".conf", ".md", ".txt", ".py", ".pt", ".ts", ""}

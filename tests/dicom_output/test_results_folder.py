@@ -155,12 +155,15 @@ class TestNothingOnFailure:
             "gastromap.dicom_output.secondary_capture.build_secondary_capture",
         ],
     )
-    def test_a_writer_that_raises_leaves_nothing(self, tmp_path, monkeypatch, writer):
+    @pytest.mark.parametrize("error", [RuntimeError, OSError])
+    def test_a_writer_that_raises_leaves_nothing_and_the_folder_is_not_blamed(
+        self, tmp_path, monkeypatch, writer, error
+    ):
         def broken(*arguments, **options):
-            raise RuntimeError
+            raise error
 
         monkeypatch.setattr(writer, broken)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(error):
             write_study(make_study_result(), tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 

@@ -61,6 +61,15 @@ class TestLayout:
         names = {path.name for path in (context / "app").iterdir()}
         assert names == {"app", "operators", "gastromap", "__main__.py", "requirements.txt"}
 
+    def test_no_file_of_the_code_stays_behind(self, context):
+        # Catalogue, scripts and font of the reports had been left out: no image could write a result.
+        listed = subprocess.run(
+            ["git", "ls-files", "app", "gastromap", "operators"], cwd=REPOSITORY, capture_output=True, text=True
+        )
+        if listed.returncode:
+            pytest.skip("code: this is no checkout, git cannot list what belongs to it")
+        assert [name for name in listed.stdout.split() if not (context / "app" / name).is_file()] == []
+
     def test_caches_tests_images_and_hidden_files_stay_out(self, context):
         paths = [path.relative_to(context) for path in context.rglob("*")]
         assert not [p for p in paths if {"__pycache__", "tests", ".git"} & set(p.parts) or p.name.startswith(".")]
