@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from builders.results_folder import is_whole
 
 from gastromap.errors import UsageError
 from gastromap.pacs.send import result_objects
@@ -62,15 +61,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [target / f"{number:03d}" for number in range(1, int(done.stdout) + 1)]
 
 
-def whole(folder: Path) -> bool:
-    """Whether everything that the result lists is there as it was written."""
-    files = json.loads((folder / "result.json").read_bytes())["files"]
-    return all(hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest() == file["sha256"] for file in files)
-
-
 def test_a_folder_with_a_result_is_whole_whenever_the_process_died(folders: list[Path]) -> None:
     complete = [folder.name for folder in folders if (folder / "result.json").exists()]
-    assert all(whole(folder) for folder in folders if folder.name in complete)
+    assert all(is_whole(folder) for folder in folders if folder.name in complete)
     assert folders[-1].name in complete, "the run that nobody killed gave no result"
 
 
