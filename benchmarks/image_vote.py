@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import get_args
 from unittest.mock import patch
@@ -30,6 +29,7 @@ from gastromap.synthetic.dicom_headers import plan_study
 from gastromap.synthetic.dicom_series import AxialSeries, axial_series, render_axial
 from gastromap.synthetic.export_scan import MATRIX, Scan, plan_scan
 from gastromap.synthetic.organs import ENHANCEMENT
+from gastromap.synthetic.processes import map_in_processes
 from gastromap.synthetic.types import Case, rng_for
 
 __all__ = ["HABITS", "Reading", "main", "read_patient"]
@@ -130,11 +130,10 @@ def read_patient(case: Case, *, matrix: int = MATRIX) -> list[Reading]:
 
 
 def _read_all(cases: Sequence[Case], workers: int) -> Iterator[Reading]:
-    with get_context().Pool(workers) as pool:
-        for number, readings in enumerate(pool.imap(read_patient, cases), start=1):
-            if sys.stderr.isatty():
-                print(f"\r{number} of {len(cases)} patients", end="", file=sys.stderr, flush=True)
-            yield from readings
+    for number, readings in enumerate(map_in_processes(read_patient, cases, workers=workers), start=1):
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(cases)} patients", end="", file=sys.stderr, flush=True)
+        yield from readings
     if sys.stderr.isatty():
         print(file=sys.stderr)
 

@@ -13,12 +13,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from gastromap.errors import OutputError, UsageError
 from gastromap.files import write_text
+from gastromap.synthetic.processes import map_in_processes
 
 __all__ = ["CohortFolder", "Progress", "WritePatient", "Written", "cohort_folder", "require", "require_counts"]
 
@@ -165,8 +165,7 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[None]:
     if workers == 1 or len(jobs) < 2:
         yield from map(_write, jobs)
         return
-    with get_context().Pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(_write, jobs)
+    yield from map_in_processes(_write, jobs, workers=workers)
 
 
 def _write(job: _Job) -> None:

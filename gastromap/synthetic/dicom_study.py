@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from gastromap.synthetic.dicom_series import (
     render_axial,
 )
 from gastromap.synthetic.export_scan import Scan
+from gastromap.synthetic.processes import map_in_processes
 from gastromap.synthetic.types import Case, Scanner
 
 __all__ = ["StudyRecord", "clinical_variables", "write_clinical_json", "write_study"]
@@ -119,8 +119,7 @@ def _run(jobs: list[tuple[_Writer, AxialSeries, int]], workers: int) -> Iterator
     if workers == 1:
         yield from map(_write_axial, jobs)
         return
-    with get_context().Pool(workers) as pool:
-        yield from pool.imap(_write_axial, jobs, chunksize=4)
+    yield from map_in_processes(_write_axial, jobs, workers=workers, chunk=4)
 
 
 def _write_axial(job: tuple[_Writer, AxialSeries, int]) -> _Portal:

@@ -1,0 +1,58 @@
+"""Spread the work of a cohort over processes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Final, TypeVar
+
+__all__ = ["map_in_processes"]
+
+#: What the jobs import; the server that workers are forked from does it once.
+_IMPORTS: Final = ("gastromap.synthetic.cohort", "gastromap.synthetic.dicom_study", "nibabel", "scipy.ndimage")
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, chunk: int = 1
+) -> Iterator[Result]:
+    """Call a function with each job, in processes that share nothing with this one.
+
+    Copies of this process would inherit its locks and signal handlers, and some libraries leave a handler of SIGTERM
+    behind with which a copy cannot be ended.
+
+    Parameters
+    ----------
+    function : callable
+        Importable, like the jobs and results.
+    jobs : sequence
+    workers : int
+        Processes.
+    chunk : int
+        Jobs sent at a time.
+
+    Yields
+    ------
+    result
+        In the order of the jobs. Who stops taking results waits for the jobs that run, and no others begin.
+
+    Raises
+    ------
+    concurrent.futures.process.BrokenProcessPool
+        A process was killed.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(_IMPORTS))
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_leave_interrupts_to_parent)
+    try:
+        yield from pool.map(function, jobs, chunksize=chunk)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

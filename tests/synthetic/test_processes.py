@@ -1,0 +1,44 @@
+"""Work spread over processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from gastromap.synthetic.processes import map_in_processes
+
+
+@pytest.fixture
+def deaf_to_sigterm() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_results_come_in_the_order_of_the_jobs() -> None:
+    assert list(map_in_processes(abs, range(-20, 0), workers=2, chunk=3)) == list(range(20, 0, -1))
+
+
+@pytest.mark.usefixtures("deaf_to_sigterm")
+def test_a_process_does_not_inherit_a_handler_with_which_it_could_not_be_ended() -> None:
+    """The application leaves one behind: Holoscan's. A cohort written after it never ended."""
+    found = list(map_in_processes(signal.getsignal, [signal.SIGTERM] * 2, workers=2))
+    assert found == [signal.SIG_DFL] * 2
+
+
+def test_a_process_that_was_killed_is_an_error_and_no_endless_wait() -> None:
+    with pytest.raises(BrokenProcessPool):
+        list(map_in_processes(os._exit, [9, 9], workers=2))
+
+
+def test_who_stops_taking_results_waits_only_for_the_jobs_that_run() -> None:
+    results = map_in_processes(time.sleep, [0.0] + [0.5] * 40, workers=2)
+    next(results)
+    begin = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - begin < 5
