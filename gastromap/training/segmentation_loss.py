@@ -20,19 +20,25 @@ class DiceBceLoss(nn.Module):
     ----------
     weight : float
         Of the Dice part, 0 to 1; the cross-entropy gets the rest.
+    empty_voxels : float, optional
+        Marked voxels at which a crop without anything costs as much as a crop with a Dice of 0.5: it counts
+        ``marked / (marked + empty_voxels)`` in the Dice part. ``None`` leaves it to the cross-entropy.
 
     Notes
     -----
     ``forward(logits, label)``: both (batch, channels, D, H, W), label 0 or 1. A label with one channel more than the
     logits says in the last one where the loss counts.
 
-    Dice is taken crop by crop, over those that hold something: summed over the batch, as it was at first, a tumour of
-    T4 left nothing to learn to the crop of T1 beside it. What is marked in empty crops costs cross-entropy.
+    Dice is taken crop by crop: summed over the batch, as it was at first, a tumour of T4 left nothing to learn to the
+    crop of T1 beside it. In an empty crop it is 0 whatever is marked, and the cross-entropy, a mean over tens of
+    thousands of voxels, pulls at a wrong voxel some twenty times less than Dice does beside a tumour. Trained so, the
+    network marked fifty to a hundred places of the wall in each stomach; ``empty_voxels`` makes both pulls alike.
     """
 
-    def __init__(self, weight: float = 0.5) -> None:
+    def __init__(self, weight: float = 0.5, empty_voxels: float | None = None) -> None:
         super().__init__()
         self.weight = weight
+        self.empty_voxels = empty_voxels
         self.dice = DiceLoss(reduction="none")
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -45,8 +51,13 @@ class DiceBceLoss(nn.Module):
         entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * counts
         entropy = entropy.sum() / (counts.sum() * channels).clamp(min=1)
         filled = (target.flatten(2).sum(2) > 0).to(torch.float32)
-        dice = self.dice(torch.sigmoid(logits) * counts, target).flatten(2).mean(2)
-        dice = (dice * filled).sum() / filled.sum().clamp(min=1)
+        marked = torch.sigmoid(logits) * counts
+        dice = self.dice(marked, target).flatten(2).mean(2)
+        if self.empty_voxels is None:
+            dice = (dice * filled).sum() / filled.sum().clamp(min=1)
+        else:
+            voxels = marked.flatten(2).sum(2)
+            dice = torch.where(filled > 0, dice, voxels / (voxels + self.empty_voxels)).mean()
         out: Tensor = self.weight * dice + (1 - self.weight) * entropy
         return out
 

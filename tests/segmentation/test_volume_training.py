@@ -132,6 +132,17 @@ def test_a_crop_without_tumour_costs_cross_entropy_only() -> None:
     assert DiceBceLoss()(logits, torch.zeros_like(logits)).item() == pytest.approx(0.5 * entropy.item(), abs=1e-6)
 
 
+def test_what_is_marked_in_an_empty_crop_can_cost_as_much_as_a_missed_tumour() -> None:
+    logits = torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(3))
+    label = (torch.rand(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(4)) > 0.7).float()
+    label[1] = 0
+    marked = torch.sigmoid(logits[1].double()).sum().item()
+    entropy = torch.nn.functional.softplus(logits[1].double()).mean().item()
+    empty = 0.5 * entropy + 0.5 * marked / (marked + 20)
+    expected = (_half_and_half(logits[0], label[0]) + empty) / 2
+    assert DiceBceLoss(empty_voxels=20)(logits, label).item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_small_tumour_counts_as_much_as_the_large_one_beside_it() -> None:
     label = torch.zeros(2, 1, 8, 8, 8)
     label[0, 0, :6] = 1
