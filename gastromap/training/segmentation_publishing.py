@@ -51,7 +51,8 @@ def publish_segmentation(
     tumour_value : int
         Of the masks.
     limits : mapping, optional
-        Values of :class:`gastromap.segmentation.FinderLimits` that differ from the defaults.
+        Values of :class:`gastromap.segmentation.FinderLimits` that differ from the defaults; the window is that of the
+        training unless it is given.
     progress : callable
         Called after each volume.
 
@@ -72,7 +73,9 @@ def publish_segmentation(
         staging = Path(scratch)
         made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
         coarse_card = _halved(coarse, staging, COARSE_WEIGHTS, made)
-        fine_card = _halved(fine, staging, WEIGHTS_NAME, {**made, "limits": dict(limits or {})})
+        # The norms of the network were trained on windows of one size.
+        used = {"window": list(ModelCard.read(fine).volume_profile().patch), **(limits or {})}
+        fine_card = _halved(fine, staging, WEIGHTS_NAME, {**made, "limits": used})
         coarse_card.write(staging, COARSE_CARD)
         fine_card.write(staging)
         finder = TumourFinder.load(staging, device=torch.device("cpu"))

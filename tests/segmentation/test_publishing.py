@@ -73,15 +73,14 @@ def test_both_networks_are_published_in_half_precision_with_their_hashes(
     )
     bundle = tmp_path / "bundles" / "gastric_tumor_segmentation"
     assert LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu")) is None
-    metrics = publish_segmentation(
-        fine, coarse, tmp_path, bundle, command="train it", limits={"window": [32, 32, 32], "stomach_ml": 0.0}
-    )
+    metrics = publish_segmentation(fine, coarse, tmp_path, bundle, command="train it", limits={"stomach_ml": 0.0})
     card = ModelCard.read(bundle / "models")
     assert card.training["metrics"]["validation"] == metrics
     assert card.training["command"] == "train it"
     state = torch.load(bundle / "models" / WEIGHTS_NAME, weights_only=True)
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
-    assert TumourFinder.load(bundle / "models").limits.window == (32, 32, 32)
+    # The windows are those of the training where none are given.
+    assert TumourFinder.load(bundle / "models").limits == FinderLimits(window=(32, 32, 32), stomach_ml=0.0)
     shutil.copytree(REPOSITORY / "bundles" / bundle.name / "configs", bundle / "configs")
     lazy = LazyTumourFinder.find(tmp_path / "bundles", device=torch.device("cpu"))
     assert lazy is not None
