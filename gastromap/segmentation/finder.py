@@ -167,7 +167,7 @@ class TumourFinder:
         if stomach_ml < self.limits.stomach_ml:
             return TumourFinding("no stomach found", 0.0, empty, stomach_ml=stomach_ml)
         grid, values = self._search(hu, affine, overview)
-        largest = self._heaviest(values)
+        largest = self._heaviest(values, self._near(grid, overview, self.limits.core_mm))
         if largest is None:
             return TumourFinding("no tumour found", float(values.max()), empty, stomach_ml=stomach_ml)
         probability = float(values[largest].mean())
@@ -238,17 +238,25 @@ class TumourFinder:
         )
         assert isinstance(logits, torch.Tensor)  # noqa: S101 -- of one network with one output
         values: NDArray[np.float32] = torch.sigmoid(logits.float())[0, 0].cpu().numpy()
-        return grid, values * (sample_mask(overview.within(limits.reach_mm), overview.grid.affine_lps, grid) >= 0.5)
+        return grid, values * self._near(grid, overview, limits.reach_mm)
 
-    def _heaviest(self, values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-        """Connected part above the threshold with the largest sum of probabilities."""
+    @staticmethod
+    def _near(grid: PatientGrid, overview: _Overview, reach_mm: float) -> NDArray[np.bool_]:
+        """Voxels of the fine grid up to so far from the stomach."""
+        near: NDArray[np.bool_] = sample_mask(overview.within(reach_mm), overview.grid.affine_lps, grid) >= 0.5
+        return near
+
+    def _heaviest(self, values: NDArray[np.float32], core: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Connected part above the threshold with the largest sum of squared probabilities in the stomach itself.
+
+        A part of the wall's neighbour (the edge of the liver, a node) may be larger than the tumour; squares prefer
+        what the network is sure of. Both were better than the plain sum on the validation volumes.
+        """
         labels, count = ndimage.label(values >= self.limits.threshold, structure=np.ones((3, 3, 3)))
         if not count:
             return None
-        heaviest: NDArray[np.bool_] = (
-            labels == int(np.argmax(ndimage.sum_labels(values, labels, range(1, count + 1)))) + 1
-        )
-        return heaviest
+        weights = ndimage.sum_labels(np.square(values) * core, labels, range(1, count + 1))
+        return None if not weights.any() else np.asarray(labels == int(np.argmax(weights)) + 1)
 
 
 @dataclass(frozen=True)

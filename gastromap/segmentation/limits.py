@@ -25,6 +25,8 @@ class FinderLimits:
         Share of a window that the next one reads again, 0 to below 1.
     reach_mm : float
         How far from the stomach of the coarse network a tumour may reach.
+    core_mm : float
+        How far from the stomach of the coarse network voxels count when it is decided which part is the tumour.
     volume_ml : float
         Smallest tumour.
     probability : float
@@ -37,6 +39,7 @@ class FinderLimits:
     window: tuple[int, int, int] = (64, 128, 128)
     overlap: float = 0.25
     reach_mm: float = 8.0
+    core_mm: float = 2.0
     volume_ml: float = 0.2
     probability: float = 0.6
     stomach_ml: float = 20.0

@@ -84,6 +84,20 @@ def test_the_larger_of_two_is_taken() -> None:
     assert _finder()(hu, _FEET_TO_HEAD).centre_lps == pytest.approx(_LESION[0], abs=1.0)
 
 
+def test_a_small_part_in_the_stomach_is_taken_before_a_larger_one_that_only_touches_it() -> None:
+    """As the edge of the liver may, which the coarse network does not take for stomach."""
+    centre, radius = np.asarray(_STOMACH[0]), _STOMACH[1]
+    beside = (tuple(centre + (radius + 12.5, 0.0, 0.0)), 12.0, _TUMOUR)
+    inside = (tuple(centre + (0.0, radius - 8.0, 0.0)), 8.0, _TUMOUR)
+    finder = _finder()
+    stomachs: list[Tensor] = []
+    # What the coarse network says of the stomach alone it says of all.
+    finder._coarse.register_forward_hook(lambda _network, _given, output: (stomachs.append(output), stomachs[0])[1])
+    assert finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH]), _FEET_TO_HEAD).reason == "no tumour found"
+    found = finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, beside, inside]), _FEET_TO_HEAD)
+    assert found.centre_lps == pytest.approx(inside[0], abs=2.0)
+
+
 def test_what_does_not_reach_the_stomach_is_no_tumour_of_it() -> None:
     elsewhere = ((60.0, 60.0, -30.0), 15.0, _TUMOUR)
     hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, elsewhere])
