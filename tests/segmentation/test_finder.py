@@ -87,8 +87,8 @@ def test_the_larger_of_two_is_taken() -> None:
 def test_a_small_part_in_the_stomach_is_taken_before_a_larger_one_that_only_touches_it() -> None:
     """As the edge of the liver may, which the coarse network does not take for stomach."""
     centre, radius = np.asarray(_STOMACH[0]), _STOMACH[1]
-    beside = (tuple(centre + (radius + 12.5, 0.0, 0.0)), 12.0, _TUMOUR)
-    inside = (tuple(centre + (0.0, radius - 8.0, 0.0)), 8.0, _TUMOUR)
+    beside = (tuple(np.add(centre, (radius + 12.5, 0.0, 0.0))), 12.0, _TUMOUR)
+    inside = (tuple(np.add(centre, (0.0, radius - 8.0, 0.0))), 8.0, _TUMOUR)
     finder = _finder()
     stomachs: list[Tensor] = []
     # What the coarse network says of the stomach alone it says of all.
