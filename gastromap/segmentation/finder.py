@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -253,8 +254,6 @@ class TumourFinder:
         what the network is sure of. Both were better than the plain sum on the validation volumes.
         """
         labels, count = ndimage.label(values >= self.limits.threshold, structure=np.ones((3, 3, 3)))
-        if not count:
-            return None
         weights = ndimage.sum_labels(np.square(values) * core, labels, range(1, count + 1))
         return None if not weights.any() else np.asarray(labels == int(np.argmax(weights)) + 1)
 
@@ -275,9 +274,12 @@ class _Overview:
         low, high = np.percentile(np.argwhere(self.stomach), [beyond_percent, 100 - beyond_percent], axis=0)
         return self.grid.point(low), self.grid.point(high)
 
+    @cached_property
+    def distance_mm(self) -> NDArray[np.float64]:
+        """How far each voxel lies from the stomach; 0 in it."""
+        distance: NDArray[np.float64] = ndimage.distance_transform_edt(~self.stomach, sampling=self.grid.spacing_mm)
+        return distance
+
     def within(self, reach_mm: float) -> NDArray[np.bool_]:
         """Voxels up to so far from the stomach."""
-        near: NDArray[np.bool_] = (
-            ndimage.distance_transform_edt(~self.stomach, sampling=self.grid.spacing_mm) <= reach_mm
-        )
-        return near
+        return self.distance_mm <= reach_mm

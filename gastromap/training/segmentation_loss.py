@@ -32,7 +32,7 @@ class DiceBceLoss(nn.Module):
     Dice is taken crop by crop: summed over the batch, as it was at first, a tumour of T4 left nothing to learn to the
     crop of T1 beside it. In an empty crop it is 0 whatever is marked, and the cross-entropy, a mean over tens of
     thousands of voxels, pulls at a wrong voxel some twenty times less than Dice does beside a tumour. Trained so, the
-    network marked fifty to a hundred places of the wall in each stomach; ``empty_voxels`` makes both pulls alike.
+    network marked forty to a hundred places of the wall in each stomach; ``empty_voxels`` makes both pulls alike.
     """
 
     def __init__(self, weight: float = 0.5, empty_voxels: float | None = None) -> None:
