@@ -20,7 +20,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         description="Write both networks in half precision with cards and hashes into a bundle, and search the "
         "validation volumes of the datalist with them.",
     )
-    parser.add_argument("--fine", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the fine training")
+    parser.add_argument(
+        "--fine",
+        required=True,
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="--ckpt_dir of the fine training; of several stages the mean of the weights",
+    )
     parser.add_argument("--coarse", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the coarse training")
     parser.add_argument(
         "--data", required=True, type=Path, nargs="+", metavar="DIR", help="--dataset_dir: whole volumes"

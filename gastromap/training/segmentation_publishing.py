@@ -26,7 +26,7 @@ _FOUND = 0.1
 
 
 def publish_segmentation(
-    fine: Path,
+    fine: Path | Sequence[Path],
     coarse: Path,
     data: Path | Sequence[Path],
     bundle: Path,
@@ -40,8 +40,10 @@ def publish_segmentation(
 
     Parameters
     ----------
-    fine, coarse : Path
-        Folders with ``model.pt`` and ``model.json`` of a training.
+    fine : Path, or several
+        Folder with ``model.pt`` and ``model.json`` of a training; of several stages, the mean of the weights is taken.
+    coarse : Path
+        Of the training of the coarse network.
     data : Path, or several
         Folders with ``datalist.json``: whole volumes; those of the validation are searched.
     bundle : Path
@@ -64,18 +66,19 @@ def publish_segmentation(
     Raises
     ------
     UsageError
-        ``PUBLISH_INPUT`` if a run has no weights, or a code of the datalist.
+        ``PUBLISH_INPUT`` if a run has no weights or stages do not fit together, or a code of the datalist.
     """
-    for folder in (fine, coarse):
+    stages = [fine] if isinstance(fine, Path) else list(fine)
+    for folder in (*stages, coarse):
         check_run(folder)
     splits = read_volume_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
         made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
-        coarse_card = _halved(coarse, staging, COARSE_WEIGHTS, made)
+        coarse_card = _halved([coarse], staging, COARSE_WEIGHTS, made)
         # The norms of the network were trained on windows of one size.
-        used = {"window": list(ModelCard.read(fine).volume_profile().patch), **(limits or {})}
-        fine_card = _halved(fine, staging, WEIGHTS_NAME, {**made, "limits": used})
+        used = {"window": list(ModelCard.read(stages[-1]).volume_profile().patch), **(limits or {})}
+        fine_card = _halved(stages, staging, WEIGHTS_NAME, {**made, "limits": used})
         coarse_card.write(staging, COARSE_CARD)
         fine_card.write(staging)
         finder = TumourFinder.load(staging, device=torch.device("cpu"))
@@ -86,9 +89,9 @@ def publish_segmentation(
     return metrics
 
 
-def _halved(run: Path, staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
-    sha256 = store_weights(run, staging / name, precision=str(training["precision"]))
-    return ModelCard.read(run).published(weights_sha256=sha256, training=training)
+def _halved(stages: Sequence[Path], staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
+    sha256 = store_weights(stages, staging / name, precision=str(training["precision"]))
+    return ModelCard.read(stages[-1]).published(weights_sha256=sha256, training=training)
 
 
 def finder_metrics(

@@ -32,13 +32,14 @@ def check_run(run: Path) -> None:
         )
 
 
-def store_weights(run: Path, target: Path, *, precision: str = "float16") -> str:
+def store_weights(run: Path | Sequence[Path], target: Path, *, precision: str = "float16") -> str:
     """Copy the weights of a training in another precision.
 
     Parameters
     ----------
-    run : Path
-        Folder with ``model.pt``, a bare state dict.
+    run : Path, or several
+        Folder with ``model.pt``, a bare state dict. Of several, the stages of one training, the mean of the weights is
+        stored (Izmailov et al., UAI 2018, arXiv 1803.05407).
     target : Path
         File to write.
     precision : {"float16", "float32"}
@@ -48,14 +49,38 @@ def store_weights(run: Path, target: Path, *, precision: str = "float16") -> str
     -------
     str
         SHA-256 of the file.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` where the runs are not of one network.
     """
-    state = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+    state = _mean([run] if isinstance(run, Path) else run)
     kind = getattr(torch, precision)
     torch.save(
         {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
         target,
     )
     return sha256_of(target)
+
+
+def _mean(runs: Sequence[Path]) -> dict[str, torch.Tensor]:
+    states = [torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True) for run in runs]
+    last: dict[str, torch.Tensor] = states[-1]
+    shapes = [{key: value.shape for key, value in state.items()} for state in states]
+    if any(of_one != shapes[-1] for of_one in shapes):
+        raise UsageError(
+            "PUBLISH_INPUT",
+            where="run",
+            expected="stages of one network",
+            got="weights of different shapes",
+            remedy="Name stages of one training, or a single one.",
+        )
+    # Counters, which are whole numbers, are those of the last stage.
+    return {
+        key: torch.stack([state[key] for state in states]).mean(0) if value.is_floating_point() else value
+        for key, value in last.items()
+    }
 
 
 def install(staging: Path, models: Path, names: Sequence[str]) -> None:

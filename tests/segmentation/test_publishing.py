@@ -22,6 +22,7 @@ from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.lazy import LazyTumourFinder
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
+from gastromap.training.stored_weights import store_weights
 
 _FINE = {"type": "SegmentationNet", "preset": "tiny"}
 _COARSE = {"type": "SegResNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "init_filters": 8,
@@ -91,6 +92,25 @@ def test_both_networks_are_published_in_half_precision_with_their_hashes(
     torch.save(build_network(_COARSE).state_dict(), bundle / "models" / "coarse.pt")
     with pytest.raises(ModelError, match="WEIGHTS_HASH"):
         TumourFinder.load(bundle / "models")
+
+
+class TestStages:
+    def test_of_several_stages_the_mean_of_the_weights_is_stored(self, tmp_path: Path) -> None:
+        for name, value in (("a", 1.0), ("b", 4.0)):
+            (tmp_path / name).mkdir()
+            torch.save({"w": torch.full((2,), value), "n": torch.tensor(int(value))}, tmp_path / name / WEIGHTS_NAME)
+        store_weights([tmp_path / "a", tmp_path / "b"], tmp_path / "mean.pt")
+        state = torch.load(tmp_path / "mean.pt", weights_only=True)
+        assert state["w"].tolist() == [2.5, 2.5]
+        assert state["w"].dtype == torch.float16
+        # The number of steps is that of the last stage.
+        assert state["n"] == 4
+
+    def test_stages_of_different_networks_are_refused(self, tmp_path: Path) -> None:
+        runs = [_run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])]
+        runs.append(_run(tmp_path / "other", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32]))
+        with pytest.raises(UsageError, match="stages of one network"):
+            store_weights(runs, tmp_path / "mean.pt")
 
 
 def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
