@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD_NAME",
+    "SYNTHETIC_ORIGIN",
     "WEIGHTS_NAME",
     "ModelCard",
     "facts_of",
@@ -37,6 +38,11 @@ __all__ = [
 
 CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.pt"
+#: Options of a training on a cohort of ``gastromap synth``.
+SYNTHETIC_ORIGIN = {
+    "trained_on": "synthetic",
+    "notice": "Demonstration model trained on SYNTHETIC images only. It knows nothing of patients; not for diagnosis.",
+}
 _FORMAT = "gastromap-model/1"
 #: Figures of the bundle's metadata that a reader of one report can use.
 _FIGURES = {

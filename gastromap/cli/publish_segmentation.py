@@ -8,7 +8,10 @@ from pathlib import Path
 __all__ = ["LIMITS", "register"]
 
 #: Limits that can be given, see gastromap.segmentation.FinderLimits.
-LIMITS = ("threshold", "window", "overlap", "reach_mm", "core_mm", "volume_ml", "probability", "stomach_ml")
+LIMITS = (
+    *("threshold", "window", "overlap", "reach_mm", "core_mm", "volume_ml", "probability"),
+    *("doubtful_probability", "doubtful_share", "doubtful_parts", "stomach_ml"),
+)
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

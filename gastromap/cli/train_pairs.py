@@ -14,6 +14,7 @@ from typing import Any
 
 from gastromap.cli import prepare
 from gastromap.errors import GastromapError, UsageError
+from gastromap.model_card import SYNTHETIC_ORIGIN
 
 __all__ = ["register"]
 
@@ -68,7 +69,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         "--whole-epochs", type=int, default=8, metavar="N",
         help="of the whole network; 0 leaves the step out (default: %(default)s)",
     )  # fmt: skip
-    own.add_argument("--cohort", default="own cohort", metavar="NAME", help="for the model card; no patient data")
+    own.add_argument(
+        "--cohort", default="own cohort", metavar="NAME",
+        help="for the model card; no patient data (that data of gastromap synth are synthetic is always said)",
+    )  # fmt: skip
     prepare.add_options(parser)
     parser.set_defaults(run=_run)
 
@@ -104,8 +108,7 @@ def _train(arguments: argparse.Namespace, out: Path, data: Path, encoder: Path |
         "dataset_dir": str(data),
         "preset": arguments.preset,
         "seed": str(arguments.seed),
-        "trained_on": arguments.cohort,
-        "notice": f"Trained on {arguments.cohort}. Research use only, not for diagnosis.",
+        **_origin(arguments, data),
         **_GRIDS[arguments.preset],
     }
     start: dict[str, str] = {}
@@ -151,6 +154,14 @@ def _fit(arguments: argparse.Namespace, folder: Path, files: list[str], options:
             remedy="The reason stands above; the same command goes on from the last epoch.",
         )
     done.touch()
+
+
+def _origin(arguments: argparse.Namespace, data: Path) -> dict[str, str]:
+    meta = json.loads((data / "datalist.json").read_text(encoding="utf-8")).get("meta", {})
+    if str(meta.get("name", "")).startswith("SYNTHETIC"):
+        return SYNTHETIC_ORIGIN
+    notice = f"Trained on {arguments.cohort}. Research use only, not for diagnosis."
+    return {"trained_on": arguments.cohort, "notice": notice}
 
 
 def _evaluate(out: Path, data: Path, bundle: Path) -> int:

@@ -36,6 +36,9 @@ COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
 
 #: Sides of the fine grid: the strides of the preset ``default``.
 _MULTIPLES = (16, 32, 32)
+#: Along the slices, a standard deviation: on validation volumes with T2 to T4 the key slice lay within 5 mm of the true
+#: one in 80 % without, in 87 % with 4 mm and in 89 % with 8 mm.
+_KEY_SMOOTHING_MM = 6.0
 _Point = tuple[float, float, float]
 
 
@@ -53,7 +56,7 @@ class TumourFinding:
         All false where nothing was found.
     measures : TumourMeasures, optional
     key_index : int, optional
-        Slice with the largest area of the mask.
+        Slice with the largest area of the mask, areas smoothed along the slices: the outline is not sure to the voxel.
     key_area_mm2 : float
         Its area.
     centre_lps : (x, y, z), optional
@@ -168,15 +171,15 @@ class TumourFinder:
         if stomach_ml < self.limits.stomach_ml:
             return TumourFinding("no stomach found", 0.0, empty, stomach_ml=stomach_ml)
         grid, values = self._search(hu, affine, overview)
-        largest = self._heaviest(values, self._near(grid, overview, self.limits.core_mm))
-        if largest is None:
+        heaviest = self._heaviest(values, self._near(grid, overview, self.limits.core_mm))
+        if heaviest is None:
             return TumourFinding("no tumour found", float(values.max()), empty, stomach_ml=stomach_ml)
-        probability = float(values[largest].mean())
+        probability = heaviest.probability
         # What lies around the part that was taken, below the threshold, keeps its border smooth between the grids.
-        kept = np.where(largest | (values < self.limits.threshold), values, 0)
+        kept = np.where(heaviest.mask | (values < self.limits.threshold), values, 0)
         mask = largest_component(to_source(kept, grid, affine, shape) >= self.limits.threshold)
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
-        if mask.sum() * voxel_ml < self.limits.volume_ml or probability < self.limits.probability:
+        if mask.sum() * voxel_ml < self.limits.volume_ml or not self._is_tumour(heaviest):
             return TumourFinding("no tumour found", probability, empty, stomach_ml=stomach_ml)
         return self._measured(hu, affine, mask, probability, stomach_ml)
 
@@ -191,13 +194,15 @@ class TumourFinder:
         column, row, step = (float(value) for value in np.linalg.norm(affine[:3, :3], axis=0))
         spacing = (step, row, column)
         areas = slice_areas_mm2(mask, spacing)
+        smoothed = ndimage.gaussian_filter1d(areas, _KEY_SMOOTHING_MM / step, mode="constant")
+        key_index = int(np.argmax(np.where(areas > 0, smoothed, 0)))
         return TumourFinding(
             reason="",
             probability=probability,
             mask=mask,
             measures=measure_tumour(mask, spacing, hu),
-            key_index=int(np.argmax(areas)),
-            key_area_mm2=float(areas.max()),
+            key_index=key_index,
+            key_area_mm2=float(areas[key_index]),
             centre_lps=mask_centre(mask, affine),
             stomach_ml=stomach_ml,
         )
@@ -247,7 +252,15 @@ class TumourFinder:
         near: NDArray[np.bool_] = sample_mask(overview.within(reach_mm), overview.grid.affine_lps, grid) >= 0.5
         return near
 
-    def _heaviest(self, values: NDArray[np.float32], core: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    def _is_tumour(self, part: _Part) -> bool:
+        limits = self.limits
+        return part.probability >= limits.probability or (
+            part.probability >= limits.doubtful_probability
+            and part.share >= limits.doubtful_share
+            and part.count <= limits.doubtful_parts
+        )
+
+    def _heaviest(self, values: NDArray[np.float32], core: NDArray[np.bool_]) -> _Part | None:
         """Connected part above the threshold with the largest sum of squared probabilities in the stomach itself.
 
         A part of the wall's neighbour (the edge of the liver, a node) may be larger than the tumour; squares prefer
@@ -255,7 +268,20 @@ class TumourFinder:
         """
         labels, count = ndimage.label(values >= self.limits.threshold, structure=np.ones((3, 3, 3)))
         weights = ndimage.sum_labels(np.square(values) * core, labels, range(1, count + 1))
-        return None if not weights.any() else np.asarray(labels == int(np.argmax(weights)) + 1)
+        if not weights.any():
+            return None
+        mask = np.asarray(labels == int(np.argmax(weights)) + 1)
+        return _Part(mask, float(values[mask].mean()), float(values[mask].sum() / values.sum()), count)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A connected part of what the fine network marked."""
+
+    mask: NDArray[np.bool_]
+    probability: float  #: mean inside
+    share: float  #: of the sum of all probabilities
+    count: int  #: of all parts
 
 
 @dataclass(frozen=True)

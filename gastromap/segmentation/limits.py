@@ -30,7 +30,11 @@ class FinderLimits:
     volume_ml : float
         Smallest tumour.
     probability : float
-        Smallest mean probability inside the mask.
+        Mean probability inside the mask from which it is a tumour.
+    doubtful_probability, doubtful_share, doubtful_parts : float, float, int
+        Below ``probability`` it still is one, down to this mean, where it has at least this share of all that the network
+        marked (its sum of probabilities in that of the volume) and at most so many parts are marked. Large tumours
+        are often drawn with doubt but alone; in images unlike those of the training doubt lies in many places.
     stomach_ml : float
         Smallest stomach: below it the volume shows none.
     """
@@ -42,6 +46,9 @@ class FinderLimits:
     core_mm: float = 2.0
     volume_ml: float = 0.2
     probability: float = 0.6
+    doubtful_probability: float = 0.45
+    doubtful_share: float = 0.35
+    doubtful_parts: int = 45
     stomach_ml: float = 20.0
 
     @classmethod

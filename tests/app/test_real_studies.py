@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from builders.bundle import REPOSITORY
 
 from app.__main__ import main
 
@@ -48,4 +49,21 @@ class TestRealStudies:
         folder = real_data / "ct" / "tcga_lihc_bca10x_messy"
         assert main(["-i", str(folder), "-o", str(tmp_path / "o"), "-m", str(random_models), "--key-slice", "20"]) == 3
         assert capsys.readouterr().err.startswith("GAP")
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.parametrize("study", ["tcga_coad_ay4070", "cptac_pda_c3l00189", "totalseg_contrast20"])
+    def test_the_shipped_finder_finds_no_gastric_tumour_in_patients_who_have_none(
+        self, study: str, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # Colon, pancreas, and a piece of 40 mm.
+        (tmp_path / "config.yaml").write_text("dicom_input: {min_coverage_mm: 30}\n")
+        folder = real_data / "ct" / study
+        images = next(path for path in folder.iterdir() if path.is_dir())
+        header = pydicom.dcmread(next(images.iterdir()), stop_before_pixels=True)
+        uid = str(header.get("SeriesInstanceUID") or "only")
+        arguments = ["-i", str(folder), "-o", str(tmp_path / "o"), "-m", str(REPOSITORY / "bundles")]
+        assert main([*arguments, "--config", str(tmp_path / "config.yaml"), "--series", uid]) == 3
+        refusal = capsys.readouterr().err
+        assert refusal.startswith("NO_TUMOUR")
+        assert "no tumour found, not staged" in refusal
         assert not (tmp_path / "o").exists()

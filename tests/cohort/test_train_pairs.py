@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,27 @@ class TestOneCommand:
         weights = (trained / "whole" / "model.pt").stat().st_mtime_ns
         assert main(command) == 0
         assert (trained / "whole" / "model.pt").stat().st_mtime_ns == weights
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"), [("SYNTHETIC gastric cancer before and after chemotherapy", "synthetic"), ("a", "our hospital")]
+)
+def test_a_model_of_a_synthetic_cohort_says_so_whatever_the_cohort_is_called(
+    name: str, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def _stopped(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", _stopped)
+    (tmp_path / "datalist.json").write_text(json.dumps({"meta": {"name": name}, "training": []}))
+    words = ["train-pairs", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--cohort", "our hospital"]
+    assert main(words) != 0
+    options = dict(zip(commands[0], commands[0][1:], strict=False))
+    assert options["--trained_on"] == origin
+    assert ("SYNTHETIC" in options["--notice"]) == (origin == "synthetic")
 
 
 def test_table_and_prepared_folder_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,4 +140,48 @@ def test_the_box_of_the_stomach_is_that_of_the_ball_less_its_poles() -> None:
 def test_what_is_too_small_or_too_uncertain_is_no_tumour() -> None:
     hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION])
     assert _finder(volume_ml=30.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"
-    assert _finder(probability=1.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"
+    assert _finder(probability=1.0, doubtful_probability=1.0)(hu, _FEET_TO_HEAD).reason == "no tumour found"
+
+
+class TestDoubt:
+    """A network that gives 0.55 for what it takes for tumour."""
+
+    _HU = 140.4
+
+    def _volume(self, *others: tuple[float, float, float]) -> np.ndarray:
+        places = [(_LESION[0], _LESION[1], self._HU), *((place, 6.0, self._HU) for place in others)]
+        return _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, *places])
+
+    def test_a_doubtful_part_is_the_tumour_where_nothing_else_is_marked(self) -> None:
+        found = _finder(probability=0.7)(self._volume(), _FEET_TO_HEAD)
+        assert found.found
+        assert found.probability == pytest.approx(0.55, abs=0.05)
+        assert found.centre_lps == pytest.approx(_LESION[0], abs=1.0)
+
+    def test_but_not_where_several_places_are_marked(self) -> None:
+        hu = self._volume((-30.0, -20.0, 0.0), (-50.0, -20.0, 0.0), (-30.0, -40.0, 0.0))
+        assert _finder(probability=0.7, doubtful_parts=4)(hu, _FEET_TO_HEAD).found
+        assert _finder(probability=0.7, doubtful_parts=3)(hu, _FEET_TO_HEAD).reason == "no tumour found"
+
+    def test_nor_where_most_of_what_is_marked_lies_elsewhere(self) -> None:
+        hu = self._volume((-30.0, -20.0, 0.0), (-50.0, -20.0, 0.0), (-30.0, -40.0, 0.0))
+        assert _finder(probability=0.7, doubtful_share=0.7)(hu, _FEET_TO_HEAD).found
+        assert _finder(probability=0.7, doubtful_share=0.9)(hu, _FEET_TO_HEAD).reason == "no tumour found"
+
+    def test_nor_below_the_smallest_probability(self) -> None:
+        finder = _finder(probability=0.7, doubtful_probability=0.65)
+        assert finder(self._volume(), _FEET_TO_HEAD).reason == "no tumour found"
+
+
+def test_a_spike_of_the_outline_does_not_move_the_key_slice() -> None:
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION])
+    rows, columns = (np.arange(n) * 0.9 - 90 for n in _SHAPE[1:])
+    x, y, z = _LESION[0]
+    # A plate of two slices at the lower end of the ball, larger than any section of it.
+    spike = [19, 20]
+    hu[spike] = np.where(np.hypot(rows[:, None] - y, columns[None] - x) < 17, _TUMOUR, hu[spike])
+    found = _finder()(hu, _FEET_TO_HEAD)
+    areas = found.mask.sum(axis=(1, 2))
+    assert int(np.argmax(areas)) in spike
+    assert found.key_index is not None
+    assert 3.0 * found.key_index - 60 == pytest.approx(z, abs=6)
