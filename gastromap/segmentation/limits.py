@@ -32,9 +32,9 @@ class FinderLimits:
     probability : float
         Mean probability inside the mask from which it is a tumour.
     doubtful_probability, doubtful_share, doubtful_parts : float, float, int
-        Below ``probability`` it still is one, down to this mean, where it has at least this share of all that the network
-        marked (its sum of probabilities in that of the volume) and at most so many parts are marked. Large tumours
-        are often drawn with doubt but alone; in images unlike those of the training doubt lies in many places.
+        Below ``probability`` it still is one, down to this mean, where it has at least this share of all that the
+        network marked (its sum of probabilities in that of the volume) and at most so many parts are marked. Large
+        tumours are often drawn with doubt but alone; in images unlike those of the training doubt lies in many places.
     stomach_ml : float
         Smallest stomach: below it the volume shows none.
     """
