@@ -41,7 +41,9 @@ WEIGHTS_NAME = "model.pt"
 #: Options of a training on a cohort of ``gastromap synth``.
 SYNTHETIC_ORIGIN = {
     "trained_on": "synthetic",
-    "notice": "Demonstration model trained on SYNTHETIC images only. It knows nothing of patients; not for diagnosis.",
+    "notice": Text(
+        "Demonstration model trained on SYNTHETIC images only. It knows nothing of patients; not for diagnosis."
+    ),
 }
 _FORMAT = "gastromap-model/1"
 #: Figures of the bundle's metadata that a reader of one report can use.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
+
+from gastromap.segmentation.limits import FinderLimits
 
 __all__ = ["LIMITS", "register"]
 
-#: Limits that can be given, see gastromap.segmentation.FinderLimits.
-LIMITS = (
-    *("threshold", "window", "overlap", "reach_mm", "core_mm", "volume_ml", "probability"),
-    *("doubtful_probability", "doubtful_share", "doubtful_parts", "stomach_ml"),
-)
+#: Limits that can be given.
+LIMITS = tuple(limit.name for limit in fields(FinderLimits))
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:

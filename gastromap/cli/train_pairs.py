@@ -157,7 +157,7 @@ def _fit(arguments: argparse.Namespace, folder: Path, files: list[str], options:
 
 
 def _origin(arguments: argparse.Namespace, data: Path) -> dict[str, str]:
-    meta = json.loads((data / "datalist.json").read_text(encoding="utf-8")).get("meta", {})
+    meta = _datalist(data).get("meta", {})
     if str(meta.get("name", "")).startswith("SYNTHETIC"):
         return SYNTHETIC_ORIGIN
     notice = f"Trained on {arguments.cohort}. Research use only, not for diagnosis."
@@ -188,7 +188,12 @@ def _evaluate(out: Path, data: Path, bundle: Path) -> int:
 
 
 def _test(data: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((data / "datalist.json").read_text(encoding="utf-8"))["test"]
+    found: list[dict[str, Any]] = _datalist(data)["test"]
+    return found
+
+
+def _datalist(data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((data / "datalist.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -36,8 +36,8 @@ COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
 
 #: Sides of the fine grid: the strides of the preset ``default``.
 _MULTIPLES = (16, 32, 32)
-#: Along the slices, a standard deviation: on validation volumes with T2 to T4 the key slice lay within 5 mm of the true
-#: one in 80 % without, in 87 % with 4 mm and in 89 % with 8 mm.
+#: Along the slices, a standard deviation. In 54 volumes with T2 to T4 (24 of the validation, 30 more of centre 3, seed
+#: 921) the key slice lay within 5 mm of the true one in 80 % without, in 87 % with 4 mm and in 89 % with 8 mm.
 _KEY_SMOOTHING_MM = 6.0
 _Point = tuple[float, float, float]
 
@@ -271,7 +271,8 @@ class TumourFinder:
         if not weights.any():
             return None
         mask = np.asarray(labels == int(np.argmax(weights)) + 1)
-        return _Part(mask, float(values[mask].mean()), float(values[mask].sum() / values.sum()), count)
+        inside = values[mask]
+        return _Part(mask, float(inside.mean()), float(inside.sum() / values.sum()), count)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from monai.utils import ensure_tuple
 
 from gastromap.evaluation.metrics import dice
 from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS, TumourFinder
+from gastromap.segmentation.limits import FinderLimits
 from gastromap.training.stored_weights import check_run, install, store_weights
 from gastromap.training.volume_datalist import read_volume_datalist
 
@@ -68,7 +71,7 @@ def publish_segmentation(
     UsageError
         ``PUBLISH_INPUT`` if a run has no weights or stages do not fit together, or a code of the datalist.
     """
-    stages = [fine] if isinstance(fine, Path) else list(fine)
+    stages: tuple[Path, ...] = ensure_tuple(fine)
     for folder in (*stages, coarse):
         check_run(folder)
     splits = read_volume_datalist(data)
@@ -77,8 +80,9 @@ def publish_segmentation(
         made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
         coarse_card = _halved([coarse], staging, COARSE_WEIGHTS, made)
         # The norms of the network were trained on windows of one size.
-        used = {"window": list(ModelCard.read(stages[-1]).volume_profile().patch), **(limits or {})}
-        fine_card = _halved(stages, staging, WEIGHTS_NAME, {**made, "limits": used})
+        used = {"window": ModelCard.read(stages[-1]).volume_profile().patch, **(limits or {})}
+        # All of them: defaults of a later version must not change what published weights find.
+        fine_card = _halved(stages, staging, WEIGHTS_NAME, {**made, "limits": asdict(FinderLimits.from_mapping(used))})
         coarse_card.write(staging, COARSE_CARD)
         fine_card.write(staging)
         finder = TumourFinder.load(staging, device=torch.device("cpu"))

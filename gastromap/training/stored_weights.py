@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from monai.utils import ensure_tuple
 
 from gastromap.errors import UsageError
 from gastromap.model_card import WEIGHTS_NAME, sha256_of
@@ -55,7 +56,7 @@ def store_weights(run: Path | Sequence[Path], target: Path, *, precision: str = 
     UsageError
         ``PUBLISH_INPUT`` where the runs are not of one network.
     """
-    state = _mean([run] if isinstance(run, Path) else run)
+    state = _mean(ensure_tuple(run))
     kind = getattr(torch, precision)
     torch.save(
         {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
