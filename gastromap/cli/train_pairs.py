@@ -14,7 +14,6 @@ from typing import Any
 
 from gastromap.cli import prepare
 from gastromap.errors import GastromapError, UsageError
-from gastromap.model_card import SYNTHETIC_ORIGIN
 
 __all__ = ["register"]
 
@@ -157,6 +156,8 @@ def _fit(arguments: argparse.Namespace, folder: Path, files: list[str], options:
 
 
 def _origin(arguments: argparse.Namespace, data: Path) -> dict[str, str]:
+    from gastromap.model_card import SYNTHETIC_ORIGIN
+
     meta = _datalist(data).get("meta", {})
     if str(meta.get("name", "")).startswith("SYNTHETIC"):
         return SYNTHETIC_ORIGIN
