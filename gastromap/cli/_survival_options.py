@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gastromap.evaluation.survival.training import Covariate
 
 __all__ = ["OPTIONS", "add_arguments", "endpoint_nomograms", "further_tables", "survival_plan"]
+
+_log = logging.getLogger(__name__)
 
 #: Attributes of the options below; all are for a table.
 OPTIONS = (
@@ -146,8 +149,8 @@ def _covariates(text: str) -> tuple[Covariate, ...]:
 
 
 def survival_plan(arguments: argparse.Namespace) -> SurvivalPlan | None:
-    """Plan of the survival part; None where the table has no follow-up and no option asks for it."""
-    from gastromap.evaluation.survival.cases import survival_rows
+    """Plan of the survival part; None where no option asks for it and nobody's death is known (said in the log)."""
+    from gastromap.evaluation.survival.cases import deaths_known, survival_rows
     from gastromap.evaluation.survival.report import SurvivalPlan
     from gastromap.evaluation.survival.training import OsNomogram
     from gastromap.evaluation.table import read_rows
@@ -155,8 +158,13 @@ def survival_plan(arguments: argparse.Namespace) -> SurvivalPlan | None:
     asked = (arguments.os, arguments.risk, arguments.expected_time, arguments.os_nomogram, arguments.covariate)
     (models, cutoffs), columns = _models(arguments), _columns(arguments.os)
     nomograms = _named(arguments.os_nomogram, "--os-nomogram", "")
-    if not any(asked) and not survival_rows(read_rows(arguments.predictions), columns, models[0]):
-        return None
+    if not any(asked):
+        tables = [read_rows(path) for path in (arguments.predictions, arguments.training) if path is not None]
+        if not survival_rows(tables[0], columns, models[0]):
+            return None
+        if not all(deaths_known(rows, columns) for rows in tables):
+            _log.warning("a table in which nobody is known to have died: survival is not evaluated")
+            return None
     return SurvivalPlan(
         columns=columns,
         models=models,

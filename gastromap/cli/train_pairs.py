@@ -168,29 +168,37 @@ def _origin(arguments: argparse.Namespace, data: Path) -> dict[str, str]:
 def _evaluate(out: Path, data: Path, bundle: Path) -> int:
     tables = {name: out / "predictions" / f"{name}.csv" for name in _PREDICTIONS}
     (out / "predictions").mkdir(exist_ok=True)
-    complete = [r for r in _test(data) if r.get("image2")]
-    if len(complete) < 2:
+    test, training = (_datalist(data)[split] for split in ("test", "training"))
+    if sum("image2" in record for record in test) < 2:
         tables.pop("shuffled")
+    split = () if test else ("--split", "validation")
     for name, table in tables.items():
-        _step("predict-pairs", "--model", bundle, "--data", data, *_PREDICTIONS[name], "--out", table)
+        options = _PREDICTIONS[name] if name == "training" else (*_PREDICTIONS[name], *split)
+        _step("predict-pairs", "--model", bundle, "--data", data, *options, "--out", table)
     also = [
         text for name in ("baseline", "shuffled") if name in tables for text in ("--also", f"{name}={tables[name]}")
     ]
-    endpoint = []
-    if {r.get("lnm") for r in _test(data)} >= {0, 1}:
+    endpoint: list[str] = []
+    if all({record.get("lnm") for record in records} >= {0, 1} for records in (test, training)):
         endpoint = ["--endpoint", "node metastasis=lnm,lnm_probability,youden"]
     shutil.rmtree(out / "evaluation", ignore_errors=True)
-    _step(
-        "evaluate", "--predictions", tables["pairs"], "--training", tables["training"], *also, *endpoint,
-        "--out", out / "evaluation",
-    )  # fmt: skip
-    print(f"\nmodel      {bundle}\nevaluation {out / 'evaluation'}")
+    evaluated = bool(endpoint) or all(_died(records) for records in (test, training))
+    if evaluated:
+        _step(
+            "evaluate", "--predictions", tables["pairs"], "--training", tables["training"], *also, *endpoint,
+            "--out", out / "evaluation",
+        )  # fmt: skip
+    where = (
+        out / "evaluation"
+        if evaluated
+        else "none: it needs test and training patients with and without node metastasis, or deaths on both sides"
+    )
+    print(f"\nmodel      {bundle}\nevaluation {where}")
     return 0
 
 
-def _test(data: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _datalist(data)["test"]
-    return found
+def _died(records: Sequence[dict[str, Any]]) -> bool:
+    return any(record.get("death") == 1 and "os_months" in record for record in records)
 
 
 def _datalist(data: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the first ones after the stop; storing its state in the file would make ``model.
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gastromap.model_card import WEIGHTS_NAME
 
 __all__ = ["BestWeights"]
 
+_log = logging.getLogger(__name__)
+
 
 class BestWeights:
     """Validation handler that writes ``model.pt`` when a metric improves.
@@ -28,7 +31,8 @@ class BestWeights:
         GTRNet, or a DistributedDataParallel around one.
     save_dir : path
     metric : str
-        Name in ``engine.state.metrics``; larger is better.
+        Name in ``engine.state.metrics``; larger is better. As long as it is not defined (NaN: too few validation
+        patients), the last epoch counts as the best.
     """
 
     def __init__(self, network: nn.Module, save_dir: str | Path, *, metric: str = "val_auc") -> None:
@@ -44,9 +48,12 @@ class BestWeights:
     def __call__(self, engine: Engine) -> None:
         """Write the weights if they are the best so far; the old file stays until the new one is complete."""
         value = float(engine.state.metrics[self._metric])
-        if not value > self.best:
+        if math.isnan(value) and self.best == -math.inf:
+            _log.warning("%s is not defined for these validation patients: the last epoch is kept", self._metric)
+        elif value > self.best:
+            self.best = value
+        else:
             return
-        self.best = value
         plain: Any = self._network.module if hasattr(self._network, "module") else self._network
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f"{WEIGHTS_NAME}.partial"

@@ -11,7 +11,6 @@ from monai.handlers import IgniteMetricHandler, from_engine
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
-from gastromap.errors import UsageError
 from gastromap.evaluation.ranking import binary_auc
 from gastromap.evaluation.survival.weighted import harrell_c
 from gastromap.models.longitudinal.survival import os_risk
@@ -44,23 +43,13 @@ def os_concordance(logits: Tensor, target: Tensor, breaks_months: Sequence[float
 
 
 def pair_score(logits: Tensor, target: Tensor, breaks_months: Sequence[float]) -> float:
-    """Mean of LNM AUC and OS C, or the one that is defined.
+    """Mean of LNM AUC and OS C, or the one that is defined; NaN if neither is.
 
-    Raises
-    ------
-    UsageError
-        ``VALIDATION_LABELS`` if neither is: no epoch would be the best.
+    A handful of validation patients may hold neither both node statuses nor a death and somebody who lived longer.
     """
-    values = np.array([lnm_auc(logits, target), os_concordance(logits, target, breaks_months)])
-    if not np.isfinite(values).any():
-        raise UsageError(
-            "VALIDATION_LABELS",
-            where="validation patients",
-            expected="both node statuses, or a death and a patient who lived longer",
-            got="neither",
-            remedy="Put more patients on the validation side of the datalist.",
-        )
-    return float(np.nanmean(values))
+    values = [lnm_auc(logits, target), os_concordance(logits, target, breaks_months)]
+    defined = [value for value in values if np.isfinite(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 class PairMetric(CumulativeIterationMetric):

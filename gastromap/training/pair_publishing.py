@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gastromap.bundle_folder import read_metadata
@@ -25,8 +26,9 @@ from gastromap.training.pair_datalist import read_pair_datalist, targets_of
 from gastromap.training.pair_metrics import lnm_auc, os_concordance
 from gastromap.training.pair_outputs import EncodedPair, encode_records, judge_pairs
 from gastromap.training.stored_weights import check_run, install, store_weights
+from gastromap.training.survival_intervals import FEWEST_DEATHS
 
-__all__ = ["publish_pairs"]
+__all__ = ["publish_pairs", "scarcity"]
 
 _log = logging.getLogger(__name__)
 _INPUTS: tuple[Inputs, ...] = ("pair", "baseline_only", "followup_only")
@@ -101,7 +103,8 @@ def publish_pairs(
             for inputs in _INPUTS
             if (figures := _figures(network, encoded["validation"], inputs, constants)) is not None
         }
-        card = card.published(
+        scarce = scarcity(targets_of(splits["training"]))
+        card = replace(card, notice=" ".join((card.notice, *scarce)).strip()).published(
             weights_sha256=sha256,
             training={
                 "command": command,
@@ -115,6 +118,29 @@ def publish_pairs(
         name_columns(bundle, len(constants.breaks_months) - 1)
         install(staging, bundle / "models", (WEIGHTS_NAME, CARD_NAME, CONSTANTS_NAME))
     return metrics
+
+
+def scarcity(targets: Tensor) -> tuple[str, ...]:
+    """What has to be said of a task that hardly anybody was labelled for; part of the card's notice.
+
+    Parameters
+    ----------
+    targets : Tensor, shape (n_patients, 3)
+        LNM, death, months of the training patients; NaN where missing.
+
+    Returns
+    -------
+    tuple of str
+        One sentence for each such task.
+    """
+    lnm, death = targets[:, 0], targets[torch.isfinite(targets[:, 2]), 1]
+    positive, negative, died = int((lnm > 0).sum()), int((lnm == 0).sum()), int((death > 0).sum())
+    said = []
+    if min(positive, negative) < FEWEST_DEATHS:
+        said.append(f"Node metastasis rests on {positive} patients with and {negative} without it: do not rely on it.")
+    if died < FEWEST_DEATHS:
+        said.append(f"Survival rests on {died} deaths: do not rely on it.")
+    return tuple(said)
 
 
 def _check(run: Path, training: Sequence[Any], validation: Sequence[Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +16,14 @@ from gastromap.model_card import start_volume_card
 from gastromap.models.longitudinal import LongitudinalNet
 from gastromap.training.multitask_loss import MultitaskLoss
 from gastromap.training.resuming import start_from
-from gastromap.training.survival_intervals import PAPER_BREAKS, event_quantile_breaks
+from gastromap.training.survival_intervals import FEWEST_DEATHS, PAPER_BREAKS, event_quantile_breaks
 
 __all__ = ["multitask_loss", "start_pair_card", "start_weights", "training_breaks"]
 
 _log = logging.getLogger(__name__)
+
+#: End of the only interval where nobody's survival is known.
+_MONTHS_WITHOUT_LABELS = 60.0
 
 
 def training_breaks(targets: Tensor, wanted: str | Sequence[float] = "quantiles") -> tuple[float, ...]:
@@ -30,17 +34,24 @@ def training_breaks(targets: Tensor, wanted: str | Sequence[float] = "quantiles"
     targets : Tensor, shape (n_patients, 3)
         Of the training patients: LNM, death, months.
     wanted : {"quantiles", "paper"} or sequence of float
-        Quantiles of the deaths; the fixed ones of the paper; or these.
+        Quantiles of the deaths; the fixed ones of the paper; or these. Too few deaths for quantiles make one interval
+        up to the longest follow-up.
 
     Raises
     ------
     UsageError
-        ``SURVIVAL_LABELS``.
+        ``SURVIVAL_LABELS`` if times or deaths are impossible.
     """
     if wanted == "paper":
         return PAPER_BREAKS
     if isinstance(wanted, str):
-        return event_quantile_breaks(targets[:, 2].numpy(), targets[:, 1].numpy())
+        months, death = targets[:, 2].numpy(), targets[:, 1].numpy()
+        deaths = int((death[np.isfinite(months)] > 0).sum())
+        if deaths >= FEWEST_DEATHS:
+            return event_quantile_breaks(months, death)
+        _log.warning("%d deaths: one survival interval only, and survival can hardly be learned", deaths)
+        longest = float(np.nanmax(months)) if np.isfinite(months).any() else 0.0
+        return (0.0, longest if longest > 0 else _MONTHS_WITHOUT_LABELS)
     return tuple(float(value) for value in wanted)
 
 

@@ -13,10 +13,13 @@ from torch import Tensor
 from gastromap.errors import UsageError
 from gastromap.models.longitudinal.survival import check_breaks
 
-__all__ = ["PAPER_BREAKS", "IntervalTargets", "event_quantile_breaks", "interval_targets"]
+__all__ = ["FEWEST_DEATHS", "PAPER_BREAKS", "IntervalTargets", "event_quantile_breaks", "interval_targets"]
 
 #: Months, as in the authors' public code.
 PAPER_BREAKS: Final = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 120.0, 160.0)
+
+#: Deaths in an interval; with fewer in all, survival cannot be learned.
+FEWEST_DEATHS: Final = 5
 
 
 class IntervalTargets(NamedTuple):
@@ -28,7 +31,7 @@ class IntervalTargets(NamedTuple):
 
 
 def event_quantile_breaks(
-    months: ArrayLike, death: ArrayLike, *, intervals: int = 10, min_deaths: int = 5
+    months: ArrayLike, death: ArrayLike, *, intervals: int = 10, min_deaths: int = FEWEST_DEATHS
 ) -> tuple[float, ...]:
     """Breaks at quantiles of the training deaths; the last is the longest follow-up.
 

@@ -16,16 +16,20 @@ from gastromap.longitudinal import LongitudinalPredictor
 _PATIENTS = 40
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("hospital")
-    rows = [chinese_row(n, write_crops(folder / "crops", n)) for n in range(1, _PATIENTS + 1)]
+def hospital(folder: Path, *, patients: int, dead: float = 0.67) -> list[str]:
+    """Command for a table of so many patients, of whom this share has died."""
+    rows = [chinese_row(n, write_crops(folder / "crops", n)) for n in range(1, patients + 1)]
     for number, row in enumerate(rows):
         row[HEADERS["os"]] = 30.4375 * (6 + (number * 7) % 60)
-        row[HEADERS["death"]] = "死亡" if number % 3 else "存活"
+        row[HEADERS["death"]] = "死亡" if (number * 0.37) % 1 < dead else "存活"
     table = write_xlsx(folder / "队列.xlsx", rows)
     words = ["train-pairs", "--table", str(table), "--images", str(folder / "crops"), "--out", str(folder / "run")]
     return [*words, "--workers", "1", "--quiet", "--preset", "tiny", "--whole-epochs", "1", *CHINESE_OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return hospital(tmp_path_factory.mktemp("hospital"), patients=_PATIENTS)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,15 @@ class TestOneCommand:
         weights = (trained / "whole" / "model.pt").stat().st_mtime_ns
         assert main(command) == 0
         assert (trained / "whole" / "model.pt").stat().st_mtime_ns == weights
+
+
+def test_a_handful_of_patients_makes_a_model_that_says_on_how_few_it_rests(tmp_path: Path) -> None:
+    assert main(hospital(tmp_path, patients=8, dead=0.2)) == 0
+    bundle = LongitudinalPredictor.load(tmp_path / "run" / "models").bundle
+    assert len(bundle.constants.breaks_months) == 2
+    assert "Survival rests on" in bundle.card.notice
+    assert "deaths: do not rely on it." in bundle.card.notice
+    assert (tmp_path / "run" / "predictions" / "pairs.csv").is_file()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from builders.pairs import PATCH, SPACING, write_pairs
 from monai.transforms import Compose
 from sklearn.metrics import roc_auc_score
 
-from gastromap.errors import UsageError
 from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 from gastromap.models.longitudinal.survival import mean_survival_months
 from gastromap.preprocessing.pair_augmentation import RandomPaird
@@ -111,8 +110,7 @@ class TestMetrics:
         target[:, 0] = float("nan")
         assert pair_score(logits, target, _BREAKS) == os_concordance(logits, target, _BREAKS)
         target[:, 1] = 0
-        with pytest.raises(UsageError, match="VALIDATION_LABELS"):
-            pair_score(logits, target, _BREAKS)
+        assert np.isnan(pair_score(logits, target, _BREAKS))
 
     def test_over_batches_it_is_that_of_all_patients(self) -> None:
         logits, target = logits_and_targets()
@@ -131,6 +129,18 @@ class TestStart:
         assert training_breaks(targets)[-1] == 100
         assert training_breaks(targets, "paper")[-1] == 160
         assert training_breaks(targets, [0, 10, 20]) == (0.0, 10.0, 20.0)
+
+    @pytest.mark.parametrize(("deaths", "longest"), [(4, 30.0), (0, 30.0), (None, 60.0)])
+    def test_too_few_deaths_for_quantiles_make_one_interval_and_a_warning(
+        self, deaths: int | None, longest: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        targets = torch.zeros(10, 3)
+        targets[:, 2] = torch.linspace(3, 30, 10)
+        targets[: deaths or 0, 1] = 1
+        if deaths is None:
+            targets[:, 1:] = float("nan")
+        assert training_breaks(targets) == (0.0, longest)
+        assert f"{deaths or 0} deaths" in caplog.text
 
     def test_the_encoder_is_that_of_the_segmentation(self, tmp_path: Path) -> None:
         segmentation = SegmentationNet("tiny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import ignite
@@ -145,6 +146,21 @@ class TestBestWeights:
         assert (tmp_path / "model.pt").read_bytes() == first
         self.validate(handler, 0.8)
         torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=True)["weight"], net.weight.data)
+
+    def test_where_the_metric_is_never_defined_the_last_epoch_is_kept(self, tmp_path: Path) -> None:
+        net = torch.nn.Linear(2, 1)
+        handler = BestWeights(net, tmp_path)
+        for _ in range(2):
+            with torch.no_grad():
+                net.weight.add_(1)
+            self.validate(handler, math.nan)
+        torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=True)["weight"], net.weight.data)
+        self.validate(handler, 0.1)
+        first = (tmp_path / "model.pt").read_bytes()
+        with torch.no_grad():
+            net.weight.add_(1)
+        self.validate(handler, math.nan)
+        assert (tmp_path / "model.pt").read_bytes() == first
 
     def test_a_resumed_training_does_not_overwrite_better_weights(self, tmp_path: Path) -> None:
         net = torch.nn.Linear(2, 1)

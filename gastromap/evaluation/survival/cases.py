@@ -23,6 +23,7 @@ __all__ = [
     "SurvivalCases",
     "SurvivalColumns",
     "cells",
+    "deaths_known",
     "parse_months",
     "read_survival",
     "survival_rows",
@@ -95,6 +96,18 @@ class SurvivalCases:
 def survival_rows(rows: Sequence[Mapping[str, Any]], columns: SurvivalColumns, model: ModelColumns) -> bool:
     """Whether the table has the columns of follow-up and risk."""
     return bool(rows) and {columns.time, columns.death, model.risk} <= set(rows[0])
+
+
+def deaths_known(rows: Sequence[Mapping[str, Any]], columns: SurvivalColumns) -> int:
+    """Deaths among the patients whose follow-up is known.
+
+    Raises
+    ------
+    UsageError
+        ``PREDICTIONS_INVALID``.
+    """
+    time, death = _follow_up(rows, columns)
+    return int(np.count_nonzero(death[~np.isnan(time)] == 1))
 
 
 def _follow_up(

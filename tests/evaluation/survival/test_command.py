@@ -182,3 +182,22 @@ class TestOptions:
     def test_a_bundle_takes_no_option_of_a_table(self, tmp_path, capsys):
         assert main(["evaluate", "--data", "x", "--cohort", "c", "--out", str(tmp_path / "out")]) == 2
         assert "--cohort" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("of", ["--predictions", "--training"])
+def test_where_nobody_died_the_endpoints_are_evaluated_alone(tables, tmp_path, caplog, of):
+    names = {"--predictions": "test", "--training": "training"}
+    with (tables / f"{names[of]}.csv").open() as stream:
+        rows = [row | {"death": "0"} for row in csv.DictReader(stream)]
+    with (tmp_path / "alive.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    files = {option: str(tables / f"{name}.csv") for option, name in names.items()} | {of: str(tmp_path / "alive.csv")}
+    arguments = [word for pair in files.items() for word in pair]
+    arguments += ["--endpoint", "LNM=lnm,lnm_probability,youden", "--resamples", "20", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *arguments]) == 0
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert report["survival"] is None
+    assert report["endpoints"][0]["name"] == "LNM"
+    assert "survival is not evaluated" in caplog.text
