@@ -27,6 +27,7 @@ _READING_ROUNDS = 3
 #: Sections with a module of their own: what they are asked for in a full and in a quick run.
 _MODULES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "scan": (("--rounds", "1"), ("--rounds", "1", "--longest", "1024")),
+    "pairs": ((), ("--rounds", "1")),
     "bootstrap": ((), ("--rounds", "1", "--resamples", "20")),
     "explanation": ((), ("--rounds", "1", "--depths", "18")),
     "training": ((), ("--rounds", "1", "--depths", "18", "--images", "16", "--batch-size", "8", "--matrix", "128")),

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
+from benchmarks.fresh import in_fresh_process
 from benchmarks.machine import load_average, machine
 from benchmarks.scan_case import Measured, measure, relative_errors
 from benchmarks.table import render
@@ -26,7 +24,6 @@ from gastromap.models.selective_scan.native import why_not
 
 __all__ = ["CASES", "Case", "Verdict", "judge", "main"]
 
-_T = TypeVar("_T")
 _PEERS = ("reference", "repaired", "mambapy")
 #: Output within this of the largest value, each gradient within this of its norm.
 _LARGEST_ERROR = 1e-5
@@ -137,7 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours = ("block",) if reason is not None else ("block", "native")
     cases = [case for case in CASES if case.length <= given.longest]
     found = [_row(case, ours, rounds=max(given.rounds, 1)) for case in cases]
-    errors = [_fresh(relative_errors, case.length, case.channels, ours) if case.exact else {} for case in cases]
+    errors = [
+        in_fresh_process(relative_errors, case.length, case.channels, ours) if case.exact else {} for case in cases
+    ]
     verdicts = [verdict for row in zip(cases, found, errors, strict=True) for verdict in judge(*row)]
     _print(cases, found, verdicts, without_native=reason)
     failed = [verdict for verdict in verdicts if not verdict.passed]
@@ -153,19 +152,11 @@ def _row(case: Case, ours: Sequence[str], *, rounds: int) -> dict[str, Measured]
         for form in (*(name for name in _PEERS if name in case.faster), *ours):
             # The reference takes longest by far and wobbles least.
             if form != "reference" or number == 0:
-                runs.setdefault(form, []).append(_fresh(measure, form, case.length, case.channels))
+                runs.setdefault(form, []).append(in_fresh_process(measure, form, case.length, case.channels))
     return {
         form: Measured(min(run.seconds for run in found), min(run.peak_mb for run in found))
         for form, found in runs.items()
     }
-
-
-def _fresh(function: Callable[..., _T], *arguments: object) -> _T:
-    """Call it in a process of its own, forked from one that has only imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([function.__module__])
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _print(
