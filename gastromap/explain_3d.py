@@ -89,11 +89,15 @@ def grad_cam_3d(
         )
     with torch.no_grad():
         scans, given = network.scans(image, present, masks)
-        stage3 = network.encoder.until_stage3(scans)
-        stage4 = network.encoder.until_stage4(stage3) if stage == 4 else None
+        read = network.read(scans)
+        stage4 = network.encoder.until_stage4(network.features(read)) if stage == 4 else None
     with torch.enable_grad():
-        leaf = (stage3 if stage4 is None else stage4).detach().requires_grad_()
-        out = network.judge(leaf, given) if stage4 is None else network.judge_deep(stage3, leaf, given)
+        # What a given mask says goes past the maps: they show what speaks for the target in the image.
+        leaf = (network.features(read) if stage4 is None else stage4).detach().requires_grad_()
+        if stage4 is None:
+            out = network.judge(torch.cat([leaf, read[:, leaf.shape[1] :]], dim=1), given)
+        else:
+            out = network.judge_deep(read, leaf, given)
         logits = out.logits.float()
         # Not reached without breaks; the check above is the door.
         score = logits[:, 0] if target == "lnm" else os_risk(logits[:, 1:], breaks_months or ())

@@ -132,9 +132,9 @@ class LongitudinalPredictor:
         image, present, masks = self._batch(crops)
         with torch.inference_mode():
             given, there = self.network.scans(image, present, masks)
-            stage3 = self.network.encoder.until_stage3(given)
-            outcome = self._outcome(stage3, there)
-            alone = self._outcome(stage3[:1], there & ~there.new_tensor([[False, True]])) if bool(there.all()) else None
+            maps = self.network.read(given)
+            outcome = self._outcome(maps, there)
+            alone = self._outcome(maps[:1], there & ~there.new_tensor([[False, True]])) if bool(there.all()) else None
         return LongitudinalResult(
             outcome=outcome,
             baseline_only=alone,
@@ -156,8 +156,8 @@ class LongitudinalPredictor:
         masks = item["masks"][None].to(self.device) if self.network.mask_channel else None
         return item["image"][None].to(self.device), item["present"][None].to(self.device), masks
 
-    def _outcome(self, stage3: Tensor, present: Tensor) -> Outcome:
-        logits = self.network.judge(stage3, present).logits
+    def _outcome(self, maps: Tensor, present: Tensor) -> Outcome:
+        logits = self.network.judge(maps, present).logits
         return outcomes(logits, present, self.bundle.constants)[0]
 
     def _maps(

@@ -33,7 +33,7 @@ _EVERY = 50
 
 @torch.no_grad()
 def encode(network: LongitudinalNet, item: Mapping[str, Any], *, precision: str = "float32") -> Tensor:
-    """Maps of stage 3 of the scans of one patient.
+    """What :meth:`LongitudinalNet.read` gives for the scans of one patient.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def encode(network: LongitudinalNet, item: Mapping[str, Any], *, precision: str 
     masks = item["masks"][None].to(device) if network.mask_channel else None
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         scans, _ = network.scans(image, present, masks)
-        return network.encoder.until_stage3(scans).float()
+        return network.read(scans).float()
 
 
 class MapDataset(Dataset[dict[str, Any]]):

@@ -14,6 +14,9 @@ from torch import Tensor
 from gastromap.longitudinal.constants import LongitudinalConstants
 from gastromap.model_card import start_volume_card
 from gastromap.models.longitudinal import LongitudinalNet
+from gastromap.models.longitudinal.settling import settle
+from gastromap.preprocessing.pair_transforms import pair_preprocessing
+from gastromap.preprocessing.volume import VolumeProfile
 from gastromap.training.multitask_loss import MultitaskLoss
 from gastromap.training.resuming import start_from
 from gastromap.training.survival_intervals import FEWEST_DEATHS, PAPER_BREAKS, event_quantile_breaks
@@ -24,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 #: End of the only interval where nobody's survival is known.
 _MONTHS_WITHOUT_LABELS = 60.0
+#: Patients whose scans are shown to an encoder before it is used.
+_SHOWN = 4
 
 
 def training_breaks(targets: Tensor, wanted: str | Sequence[float] = "quantiles") -> tuple[float, ...]:
@@ -61,6 +66,8 @@ def start_weights(
     encoder_weights: str | Path | None = None,
     initial_weights: str | Path | None = None,
     mask_gain: float = 0.5,
+    records: Sequence[Mapping[str, Any]] = (),
+    profile: Mapping[str, Any] | None = None,
 ) -> LongitudinalNet:
     """First weights of a training.
 
@@ -76,6 +83,10 @@ def start_weights(
         this share of the window. A frozen encoder would never learn to read a mask that starts at 0. Only the middle
         of each kernel is set, so that a channel of -1 (no mask given) adds a constant, which the first norm removes:
         with whole kernels the padding would make it an edge round the crop.
+    records, profile : sequence of mapping, mapping
+        Of the training, and values of ``VolumeProfile``: some scans of theirs are shown to the encoder of a
+        segmentation, so that Mamba layers that have outgrown their stream are brought back to it, and its maps to the
+        size that the head expects.
 
     Raises
     ------
@@ -92,9 +103,22 @@ def start_weights(
                 depth, rows, columns = (side // 2 for side in entry.shape[2:])
                 entry[:, 1] = 0
                 entry[:, 1, depth, rows, columns] = mask_gain * entry[:, 0].sum(dim=(1, 2, 3))
+        if records and profile is not None:
+            settle(network, _scans(network, records[:_SHOWN], profile))
     else:
         _log.warning("no encoder_weights: the encoder starts from random weights; do not freeze it")
     return network
+
+
+def _scans(network: LongitudinalNet, records: Sequence[Mapping[str, Any]], profile: Mapping[str, Any]) -> Tensor:
+    """Scans of some patients as the encoder takes them."""
+    prepare = pair_preprocessing(VolumeProfile.from_mapping(profile))
+    found = []
+    for record in records:
+        item: Any = prepare(dict(record))
+        masks = item["masks"][None] if network.mask_channel else None
+        found.append(network.scans(item["image"][None], item["present"][None], masks)[0])
+    return torch.cat(found)
 
 
 def multitask_loss(

@@ -46,7 +46,8 @@ def pairs() -> torch.Tensor:
 class TestSizes:
     def test_default_has_the_parameters_of_the_design(self) -> None:
         assert parameters(LongitudinalNet("default")) == 8_308_172
-        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604
+        # Beside the mask channel of the design, two cells of the mask for each token.
+        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192
         assert parameters(SegmentationNet("default").decoder) == 2_162_025
 
     def test_paper_has_the_parameters_counted_in_the_published_network(self) -> None:
@@ -257,3 +258,38 @@ class TestPrecision:
                 mixed = tiny(pairs)
         assert all(p.dtype == torch.float32 for p in tiny.parameters())
         torch.testing.assert_close(mixed.float(), full, atol=0.1, rtol=0.1)
+
+
+class TestMaskCells:
+    """The mask reaches the tokens past the encoder, whose norms take away what is the same everywhere."""
+
+    def net(self) -> LongitudinalNet:
+        torch.manual_seed(0)
+        return LongitudinalNet("tiny", mask_channel=True).eval()
+
+    def test_an_empty_mask_is_a_finding_and_no_mask_is_none(self, pairs: torch.Tensor) -> None:
+        net = self.net()
+        with torch.no_grad():
+            no_mask = net(pairs)
+            empty = net(pairs, None, torch.zeros_like(pairs))
+            assert float((empty - no_mask).abs().max()) > 1e-3
+
+    def test_they_hold_the_share_of_each_cell_and_whether_there_is_a_mask(self, pairs: torch.Tensor) -> None:
+        net = self.net()
+        masks = torch.zeros_like(pairs)
+        masks[0, 0, :4, :4, :2] = 1
+        masks[1, 1] = -1
+        with torch.no_grad():
+            read = net.read(net.scans(pairs, None, masks)[0])
+        share, given = read[:, -2], read[:, -1]
+        side = 32 // share.shape[-1]
+        assert float(share[0, 0, 0, 0]) == pytest.approx(4 * 4 * 2 / side**3)
+        assert float(share.sum()) == pytest.approx(4 * 4 * 2 / side**3)
+        assert given.flatten(1).amax(1).tolist() == [1, 1, 1, 0, 1, 1]
+        assert torch.equal(net.features(read), read[:, :-2])
+
+    def test_without_a_mask_channel_there_are_none(self, pairs: torch.Tensor) -> None:
+        net = LongitudinalNet("tiny").eval()
+        with torch.no_grad():
+            scans, _ = net.scans(pairs, None, None)
+            assert torch.equal(net.read(scans), net.encoder.until_stage3(scans))

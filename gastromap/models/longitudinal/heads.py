@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from torch.nn import functional
 from gastromap.models.longitudinal.co_attention import CoAttention
 from gastromap.models.longitudinal.presets import Preset
 
-__all__ = ["LongitudinalOutput", "PaperHead", "TokenHead"]
+__all__ = ["MASK_CELLS", "LongitudinalOutput", "PaperHead", "TokenHead"]
+
+#: Channels that say how a mask fills each cell: share, and whether there is a mask.
+MASK_CELLS: Final = 2
 
 
 class LongitudinalOutput(NamedTuple):
@@ -32,12 +35,16 @@ class TokenHead(nn.Module):
     Parameters
     ----------
     preset : Preset
+    mask_cells : bool
+        Whether :data:`MASK_CELLS` channels follow those of stage 3; they join the tokens.
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, *, mask_cells: bool = False) -> None:
         super().__init__()
         width = preset.token_width
         self.fine = nn.Conv3d(preset.widths[2], width, 1)
+        self.mask = nn.Conv3d(MASK_CELLS, width, 1, bias=False) if mask_cells else None
+        self.cells = MASK_CELLS if mask_cells else 0
         self.coarse = nn.Conv3d(preset.widths[3], width, 1)
         self.blocks = nn.ModuleList(
             [CoAttention(width, preset.attention_heads) for _ in range(preset.attention_blocks)]
@@ -59,13 +66,17 @@ class TokenHead(nn.Module):
         Parameters
         ----------
         stage3, stage4 : Tensor, shape (n, channels, d, h, w)
-            Maps of the n scans that are present, patient by patient, first scan before second.
+            Maps of the n scans that are present, patient by patient, first scan before second; of ``stage3`` with the
+            channels of the mask's cells behind them.
         present : bool Tensor, shape (batch, 2)
             n of it are true.
         """
         coarse = functional.interpolate(
             self.coarse(stage4), size=stage3.shape[2:], mode="trilinear", align_corners=False
         )
+        if self.mask is not None:
+            coarse = coarse + self.mask(stage3[:, stage3.shape[1] - self.cells :])
+            stage3 = stage3[:, : stage3.shape[1] - self.cells]
         tokens = (self.fine(stage3) + coarse).flatten(2).transpose(1, 2)
         where = present.flatten().nonzero().squeeze(1)
         absent = self.absent_tokens.to(tokens.dtype).view(1, 2, 1, -1)

@@ -12,10 +12,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gastromap.errors import ModelError, UsageError
 from gastromap.models.longitudinal.encoder import Encoder
-from gastromap.models.longitudinal.heads import LongitudinalOutput, PaperHead, TokenHead
+from gastromap.models.longitudinal.heads import MASK_CELLS, LongitudinalOutput, PaperHead, TokenHead
 from gastromap.models.longitudinal.presets import Preset, preset_named
 from gastromap.models.longitudinal.segmentation import bottleneck, check_divisible, without_meta
 
@@ -74,7 +75,12 @@ class LongitudinalNet(nn.Module):
         self.duplicates = missing == "duplicate"
         self.encoder = Encoder(self.preset, in_channels=2 if mask_channel else 1)
         self.bottleneck = bottleneck(self.preset)
-        self.head = TokenHead(self.preset) if self.preset.style == "default" else PaperHead(self.preset)
+        cells = mask_channel and self.preset.style == "default"
+        self.head = (
+            TokenHead(self.preset, mask_cells=cells) if self.preset.style == "default" else PaperHead(self.preset)
+        )
+        #: Channels of :meth:`read` behind those of stage 3.
+        self.cells = MASK_CELLS if cells else 0
 
     def forward(self, image: Tensor, present: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
         """Logits of pairs.
@@ -103,7 +109,7 @@ class LongitudinalNet(nn.Module):
     def detailed(self, image: Tensor, present: Tensor | None = None, masks: Tensor | None = None) -> LongitudinalOutput:
         """Logits with affinities and pooling weights; arguments and errors as :meth:`forward`."""
         scans, given = self.scans(image, present, masks)
-        return self.judge(self.encoder.until_stage3(scans), given)
+        return self.judge(self.read(scans), given)
 
     def scans(self, image: Tensor, present: Tensor | None, masks: Tensor | None) -> tuple[Tensor, Tensor]:
         """Scans that are present, as the encoder takes them.
@@ -136,14 +142,41 @@ class LongitudinalNet(nn.Module):
             scans = torch.cat([scans, channel.flatten(0, 1)[where].unsqueeze(1)], dim=1)
         return scans, given
 
-    def judge(self, stage3: Tensor, present: Tensor) -> LongitudinalOutput:
-        """Output from the maps of stage 3 (``encoder.until_stage3``) of the scans that are present."""
-        return self.judge_deep(stage3, self.encoder.until_stage4(stage3), present)
+    def read(self, scans: Tensor) -> Tensor:
+        """Maps of stage 3 of the scans of :meth:`scans`; with a mask channel, how the mask fills each cell behind them.
 
-    def judge_deep(self, stage3: Tensor, stage4: Tensor, present: Tensor) -> LongitudinalOutput:
-        """Output from the maps of stages 3 and 4."""
-        out: LongitudinalOutput = self.head(stage3, self.bottleneck(stage4), present)
+        Returns
+        -------
+        Tensor, shape (n, channels + 2, d, h, w)
+            The last two (``default`` and ``tiny`` with a mask channel): share of the cell that is tumour, 0 to 1, and
+            whether a mask was given, 0 or 1 everywhere.
+
+        Notes
+        -----
+        Norms over a scan take away what is the same everywhere in it: for the encoder an empty mask, a complete
+        response, is the same as no mask, and the size of a tumour hardly reaches its deep maps.
+        """
+        stage3 = self.encoder.until_stage3(scans)
+        if self.cells == 0:
+            return stage3
+        mask = scans[:, 1:2].to(stage3.dtype)
+        grid = [stage3.shape[2], stage3.shape[3], stage3.shape[4]]
+        share = functional.adaptive_avg_pool3d(mask.clamp(min=0.0), grid)
+        given = (mask.amax(dim=(2, 3, 4), keepdim=True) >= 0).to(stage3.dtype)
+        return torch.cat([stage3, share, given.expand_as(share)], dim=1)
+
+    def judge(self, maps: Tensor, present: Tensor) -> LongitudinalOutput:
+        """Output from what :meth:`read` gives for the scans that are present."""
+        return self.judge_deep(maps, self.encoder.until_stage4(self.features(maps)), present)
+
+    def judge_deep(self, maps: Tensor, stage4: Tensor, present: Tensor) -> LongitudinalOutput:
+        """Output from what :meth:`read` gives and the maps of stage 4."""
+        out: LongitudinalOutput = self.head(maps, self.bottleneck(stage4), present)
         return out
+
+    def features(self, maps: Tensor) -> Tensor:
+        """Maps of stage 3 alone, of what :meth:`read` gives."""
+        return maps[:, : maps.shape[1] - self.cells]
 
     @torch.jit.unused
     def predict(
