@@ -6,6 +6,7 @@ co-attention, heads) learns from the stored maps in minutes.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -109,6 +110,8 @@ class MapDataset(Dataset[dict[str, Any]]):
             "seed": seed,
         }
         base = _digest({"encoder": _encoder_hash(network), "precision": precision, **views_of})
+        # MONAI's transforms change when they are used; the next dataset with them would have another digest.
+        prepare = copy.deepcopy(prepare)
         self._maps: list[Tensor] = []
         for number, record in enumerate(self.data):
             entry = None if cache_dir is None else Path(cache_dir) / f"{_digest({'of': base, **_state(record)})}.pt"

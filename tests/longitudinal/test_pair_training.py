@@ -180,6 +180,25 @@ class TestStart:
             expected = segmentation.encoder.until_stage3(image.transpose(0, 1))
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
+    def test_layers_that_have_outgrown_their_stream_are_settled_on_scans_of_the_training(
+        self, pairs: Path, tmp_path: Path
+    ) -> None:
+        torch.manual_seed(0)
+        state = SegmentationNet("tiny").state_dict()
+        grown = {name: value * 1e6 if name.endswith("mixer.leave.weight") else value for name, value in state.items()}
+        torch.save(grown, tmp_path / "seg.pt")
+        records = read_pair_datalist(pairs)["training"]
+        profile = {"spacing_mm": SPACING, "patch": PATCH}
+        size = {}
+        for name, options in (("as it is", {}), ("settled", {"records": records, "profile": profile})):
+            net = start_weights(
+                LongitudinalNet("tiny", mask_channel=True), encoder_weights=tmp_path / "seg.pt", **options
+            ).eval()
+            with torch.no_grad():
+                size[name] = float(net.encoder.until_stage3(torch.rand(1, 2, 32, 32, 32)).std())
+        assert size["as it is"] > 1e4
+        assert size["settled"] < 100
+
     def test_weights_of_another_run_take_precedence(self, tmp_path: Path) -> None:
         other = LongitudinalNet("tiny")
         torch.save(other.state_dict(), tmp_path / "run.pt")
@@ -244,6 +263,19 @@ class TestStoredMaps:
         )
         for one, two in zip(first._maps, again._maps, strict=True):
             assert torch.equal(one, two)
+
+    def test_those_of_the_validation_are_found_again_whether_or_not_those_of_the_training_were_computed(
+        self, pairs: Path, network: LongitudinalNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def both() -> None:
+            prepare = Compose(pair_preprocessing(VolumeProfile(SPACING, PATCH)).transforms[:-1])
+            for side in ("training", "validation"):
+                records, finish = read_pair_datalist(pairs)[side], AssemblePaird(patch=PATCH)
+                MapDataset(records, prepare=prepare, finish=finish, network=network, cache_dir=tmp_path)
+
+        both()
+        monkeypatch.setattr(network.encoder, "until_stage3", None)
+        both()
 
     def test_other_weights_or_views_are_computed_anew(
         self, pairs: Path, network: LongitudinalNet, tmp_path: Path
