@@ -85,8 +85,8 @@ def start_weights(
         with whole kernels the padding would make it an edge round the crop.
     records, profile : sequence of mapping, mapping
         Of the training, and values of ``VolumeProfile``: some scans of theirs are shown to the encoder of a
-        segmentation, so that Mamba layers that have outgrown their stream are brought back to it, and its maps to the
-        size that the head expects.
+        segmentation: Mamba layers that have outgrown their stream start anew, and its maps are brought to the size that
+        the head expects.
 
     Raises
     ------

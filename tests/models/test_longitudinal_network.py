@@ -46,8 +46,8 @@ def pairs() -> torch.Tensor:
 class TestSizes:
     def test_default_has_the_parameters_of_the_design(self) -> None:
         assert parameters(LongitudinalNet("default")) == 8_308_172
-        # Beside the mask channel of the design, two cells of the mask for each token.
-        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192
+        # Beside the mask channel of the design: cells of the mask for each token, volume of the mask for each scan.
+        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 2 * 192
         assert parameters(SegmentationNet("default").decoder) == 2_162_025
 
     def test_paper_has_the_parameters_counted_in_the_published_network(self) -> None:

@@ -44,6 +44,7 @@ class TokenHead(nn.Module):
         width = preset.token_width
         self.fine = nn.Conv3d(preset.widths[2], width, 1)
         self.mask = nn.Conv3d(MASK_CELLS, width, 1, bias=False) if mask_cells else None
+        self.burden = nn.Linear(MASK_CELLS, width, bias=False) if mask_cells else None
         self.cells = MASK_CELLS if mask_cells else 0
         self.coarse = nn.Conv3d(preset.widths[3], width, 1)
         self.blocks = nn.ModuleList(
@@ -74,8 +75,10 @@ class TokenHead(nn.Module):
         coarse = functional.interpolate(
             self.coarse(stage4), size=stage3.shape[2:], mode="trilinear", align_corners=False
         )
+        cells = stage3
         if self.mask is not None:
-            coarse = coarse + self.mask(stage3[:, stage3.shape[1] - self.cells :])
+            cells = stage3[:, stage3.shape[1] - self.cells :]
+            coarse = coarse + self.mask(cells)
             stage3 = stage3[:, : stage3.shape[1] - self.cells]
         tokens = (self.fine(stage3) + coarse).flatten(2).transpose(1, 2)
         where = present.flatten().nonzero().squeeze(1)
@@ -92,6 +95,9 @@ class TokenHead(nn.Module):
         pair = torch.stack([first, second], dim=1)
         weights = torch.softmax(self.pool(pair).squeeze(-1), dim=-1)
         z = (weights.unsqueeze(-2) @ pair).squeeze(-2)
+        if self.burden is not None:
+            size = self.burden(_log_volume(cells))
+            z = z + z.new_zeros(z.shape).flatten(0, 1).index_copy(0, where, size.to(z.dtype)).unflatten(0, (-1, 2))
         # The tokens of an absent scan hold no voxel: this vector is learned as a whole.
         z = torch.where(present.unsqueeze(-1), z, z + self.absent_vectors)
         z1, z2 = z.unbind(1)
@@ -102,6 +108,17 @@ class TokenHead(nn.Module):
         logits = torch.cat([self.lnm(trunk), self.hazards(trunk)], dim=-1)
         grid = [stage3.shape[2], stage3.shape[3], stage3.shape[4]]
         return LongitudinalOutput(logits, torch.stack(affinities), weights.unflatten(-1, grid))
+
+
+def _log_volume(cells: Tensor) -> Tensor:
+    """Logarithm of the tumour's volume in cells, and whether there is a mask, shape (n, 2); both 0 without a mask.
+
+    What is added to the volume, 0.02 cells (0.08 ml in ``default``), is less than can be seen. The difference of two
+    scans is then the log ratio of volumes, the measure of response.
+    """
+    given = cells[:, 1].amax(dim=(1, 2, 3))
+    volume = cells[:, 0].float().sum(dim=(1, 2, 3))
+    return torch.stack([torch.log(volume + 0.02).to(cells.dtype) * given, given], dim=1)
 
 
 class PaperHead(nn.Module):

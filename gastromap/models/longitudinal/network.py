@@ -160,7 +160,7 @@ class LongitudinalNet(nn.Module):
         if self.cells == 0:
             return stage3
         mask = scans[:, 1:2].to(stage3.dtype)
-        grid = [stage3.shape[2], stage3.shape[3], stage3.shape[4]]
+        grid = (stage3.shape[2], stage3.shape[3], stage3.shape[4])
         share = functional.adaptive_avg_pool3d(mask.clamp(min=0.0), grid)
         given = (mask.amax(dim=(2, 3, 4), keepdim=True) >= 0).to(stage3.dtype)
         return torch.cat([stage3, share, given.expand_as(share)], dim=1)
