@@ -116,7 +116,10 @@ def _models(
         return slope, np.empty(0)
     predictor = basis @ fit.coefficients
     hazard = breslow_hazard(time, death, predictor)[1][-1]
-    return slope, np.exp(-hazard * np.exp(predictor))
+    with np.errstate(over="ignore", invalid="ignore"):
+        smooth = np.exp(-hazard * np.exp(predictor))
+    # A handful of patients, all predicted alike: the coefficients run away.
+    return slope, smooth if np.isfinite(smooth).all() else np.empty(0)
 
 
 def _spline(x: _Array) -> _Array | None:

@@ -102,6 +102,15 @@ class TestCurves:
         assert curves.at([6, 12, 18, 24])[0] == pytest.approx([0.8, 0.64, 0.32, 0.16])
         assert np.isnan(curves.at([25])[0, 0])
 
+    def test_a_handful_of_patients_who_are_predicted_alike_has_no_smooth_curve(self):
+        predicted = np.array([[0.59390248], [0.59345921], [0.59309756], [0.59421751], [0.59392913], [0.59331869]])
+        cases = cohort(
+            [26, 55, 8, 20, 15, 57], [1, 1, 1, 0, 0, 1], range(6), SurvivalCurves(np.array([36.0]), predicted)
+        )
+        found = calibration_at(cases, cases.models[0], 36)
+        assert np.isfinite(found.smooth_observed).all()
+        assert np.isnan(found.mean_error) == (len(found.smooth_observed) == 0)
+
     def test_true_curves_are_calibrated_and_sharpened_ones_are_not(self):
         # Exponential survival with known rates: S at death is uniform, the slope on log(-log S) is 1.
         rng = np.random.default_rng(2)
