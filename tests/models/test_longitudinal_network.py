@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from gastromap.errors import ModelError, UsageError
-from gastromap.models.longitudinal import PRESETS, LongitudinalNet, Preset, SegmentationNet
+from gastromap.models.longitudinal import PRESETS, LongitudinalNet, Preset, SegmentationNet, heads
 from gastromap.models.longitudinal.mamba import keeps_float32
 from gastromap.models.longitudinal.presets import StemConv
 
@@ -46,8 +47,8 @@ def pairs() -> torch.Tensor:
 class TestSizes:
     def test_default_has_the_parameters_of_the_design(self) -> None:
         assert parameters(LongitudinalNet("default")) == 8_308_172
-        # Beside the mask channel of the design: cells of the mask for each token, volume of the mask for each scan.
-        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 2 * 192
+        # Beside the mask channel of the design: cells of the mask for each token, six sizes for the trunk.
+        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192 + 6 * 128
         assert parameters(SegmentationNet("default").decoder) == 2_162_025
 
     def test_paper_has_the_parameters_counted_in_the_published_network(self) -> None:
@@ -287,6 +288,23 @@ class TestMaskCells:
         assert float(share.sum()) == pytest.approx(4 * 4 * 2 / side**3)
         assert given.flatten(1).amax(1).tolist() == [1, 1, 1, 0, 1, 1]
         assert torch.equal(net.features(read), read[:, :-2])
+
+    def test_the_trunk_gets_the_log_ratio_of_volumes_of_complete_pairs_with_both_masks(self) -> None:
+        cells = torch.zeros(5, 2, 2, 2, 2)
+        for row, volume in enumerate((3.0, 1.5, 3.0, 1.5, 0.0)):
+            cells[row, 0, 0, 0, 0] = volume
+        # Five scans of three patients: a pair, a pair without the second mask, a lone scan after a complete response.
+        cells[[0, 1, 2, 4], 1] = 1
+        cells[3, 0] = 0
+        present = torch.tensor([[True, True], [True, True], [False, True]])
+        found = heads._burden(cells, present)
+        log = [math.log(volume + 0.02) for volume in (3.0, 1.5, 0.0)]
+        expected = [
+            [log[0], log[1], 1, 1, log[1] - log[0], 1],
+            [log[0], 0, 1, 0, 0, 0],
+            [0, log[2], 0, 1, 0, 0],
+        ]
+        torch.testing.assert_close(found, torch.tensor(expected))
 
     def test_without_a_mask_channel_there_are_none(self, pairs: torch.Tensor) -> None:
         net = LongitudinalNet("tiny").eval()

@@ -16,6 +16,7 @@ __all__ = ["MASK_CELLS", "LongitudinalOutput", "PaperHead", "TokenHead"]
 
 #: Channels that say how a mask fills each cell: share, and whether there is a mask.
 MASK_CELLS: Final = 2
+_BURDEN: Final = 6
 
 
 class LongitudinalOutput(NamedTuple):
@@ -44,7 +45,7 @@ class TokenHead(nn.Module):
         width = preset.token_width
         self.fine = nn.Conv3d(preset.widths[2], width, 1)
         self.mask = nn.Conv3d(MASK_CELLS, width, 1, bias=False) if mask_cells else None
-        self.burden = nn.Linear(MASK_CELLS, width, bias=False) if mask_cells else None
+        self.burden = nn.Linear(_BURDEN, preset.trunk, bias=False) if mask_cells else None
         self.cells = MASK_CELLS if mask_cells else 0
         self.coarse = nn.Conv3d(preset.widths[3], width, 1)
         self.blocks = nn.ModuleList(
@@ -53,9 +54,8 @@ class TokenHead(nn.Module):
         self.pool = nn.Linear(width, 1)
         self.absent_tokens = nn.Parameter(torch.randn(2, width) * 0.02)
         self.absent_vectors = nn.Parameter(torch.randn(2, width) * 0.02)
-        self.trunk = nn.Sequential(
-            nn.LayerNorm(4 * width), nn.Linear(4 * width, preset.trunk), nn.GELU(), nn.Dropout(preset.dropout)
-        )
+        self.joined = nn.Sequential(nn.LayerNorm(4 * width), nn.Linear(4 * width, preset.trunk))
+        self.trunk = nn.Sequential(nn.GELU(), nn.Dropout(preset.dropout))
         self.lnm = nn.Linear(preset.trunk, 1)
         self.hazards = nn.Linear(preset.trunk, preset.intervals)
         # Of the order of what K intervals hold; from one half the first hundred steps would only learn the base rate.
@@ -95,30 +95,35 @@ class TokenHead(nn.Module):
         pair = torch.stack([first, second], dim=1)
         weights = torch.softmax(self.pool(pair).squeeze(-1), dim=-1)
         z = (weights.unsqueeze(-2) @ pair).squeeze(-2)
-        if self.burden is not None:
-            size = self.burden(_log_volume(cells))
-            z = z + z.new_zeros(z.shape).flatten(0, 1).index_copy(0, where, size.to(z.dtype)).unflatten(0, (-1, 2))
         # The tokens of an absent scan hold no voxel: this vector is learned as a whole.
         z = torch.where(present.unsqueeze(-1), z, z + self.absent_vectors)
         z1, z2 = z.unbind(1)
         pairs = both.unsqueeze(-1)
         nothing = torch.zeros_like(z1)
         joined = [z1, z2, torch.where(pairs, z2 - z1, nothing), torch.where(pairs, z1 * z2, nothing)]
-        trunk = self.trunk(torch.cat(joined, dim=-1))
+        hidden = self.joined(torch.cat(joined, dim=-1))
+        if self.burden is not None:
+            hidden = hidden + self.burden(_burden(cells, present).to(hidden.dtype))
+        trunk = self.trunk(hidden)
         logits = torch.cat([self.lnm(trunk), self.hazards(trunk)], dim=-1)
         grid = [stage3.shape[2], stage3.shape[3], stage3.shape[4]]
         return LongitudinalOutput(logits, torch.stack(affinities), weights.unflatten(-1, grid))
 
 
-def _log_volume(cells: Tensor) -> Tensor:
-    """Logarithm of the tumour's volume in cells, and whether there is a mask, shape (n, 2); both 0 without a mask.
+def _burden(cells: Tensor, present: Tensor) -> Tensor:
+    """What the masks say of the tumour's size, shape (batch, 6).
 
-    What is added to the volume, 0.02 cells (0.08 ml in ``default``), is less than can be seen. The difference of two
-    scans is then the log ratio of volumes, the measure of response.
+    Log of either volume in cells (more of 0.02 cells, 0.08 ml in ``default``, which is less than can be seen) and
+    whether there is that mask; then the log ratio of both and whether there are both. A value without its mask is 0.
     """
-    given = cells[:, 1].amax(dim=(1, 2, 3))
-    volume = cells[:, 0].float().sum(dim=(1, 2, 3))
-    return torch.stack([torch.log(volume + 0.02).to(cells.dtype) * given, given], dim=1)
+    found = torch.stack([cells[:, 0].float().sum(dim=(1, 2, 3)), cells[:, 1].float().amax(dim=(1, 2, 3))], dim=1)
+    where = present.flatten().nonzero().squeeze(1)
+    both = found.new_zeros([present.numel(), 2]).index_copy(0, where, found).view(-1, 2, 2)
+    volume, given = both.unbind(2)
+    size = torch.log(volume + 0.02) * given
+    pair = given[:, 0] * given[:, 1]
+    ratio = (size[:, 1] - size[:, 0]) * pair
+    return torch.cat([size, given, torch.stack([ratio, pair], dim=1)], dim=1)
 
 
 class PaperHead(nn.Module):
