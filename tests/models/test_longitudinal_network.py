@@ -11,7 +11,8 @@ from monai.data import MetaTensor
 from torch import nn
 
 from gastromap.errors import ModelError, UsageError
-from gastromap.models.longitudinal import PRESETS, LongitudinalNet, Preset, SegmentationNet, heads
+from gastromap.models.longitudinal import PRESETS, LongitudinalNet, Preset, SegmentationNet
+from gastromap.models.longitudinal.burden import mask_burden
 from gastromap.models.longitudinal.mamba import keeps_float32
 from gastromap.models.longitudinal.presets import StemConv
 
@@ -47,8 +48,8 @@ def pairs() -> torch.Tensor:
 class TestSizes:
     def test_default_has_the_parameters_of_the_design(self) -> None:
         assert parameters(LongitudinalNet("default")) == 8_308_172
-        # Beside the mask channel of the design: cells of the mask for each token, six sizes for the trunk.
-        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192 + 6 * 128
+        # Beside the mask channel of the design: cells of the mask for each token, six sizes for the trunk and the logits.
+        assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192 + 6 * (128 + 11)
         assert parameters(SegmentationNet("default").decoder) == 2_162_025
 
     def test_paper_has_the_parameters_counted_in_the_published_network(self) -> None:
@@ -297,12 +298,13 @@ class TestMaskCells:
         cells[[0, 1, 2, 4], 1] = 1
         cells[3, 0] = 0
         present = torch.tensor([[True, True], [True, True], [False, True]])
-        found = heads._burden(cells, present)
+        found = mask_burden(cells, present)
         log = [math.log(volume + 0.02) for volume in (3.0, 1.5, 0.0)]
+        size = [(value - 1.0) / 2.0 for value in log]
         expected = [
-            [log[0], log[1], 1, 1, log[1] - log[0], 1],
-            [log[0], 0, 1, 0, 0, 0],
-            [0, log[2], 0, 1, 0, 0],
+            [size[0], size[1], 1, 1, log[1] - log[0] + 1.3, 1],
+            [size[0], 0, 1, 0, 0, 0],
+            [0, size[2], 0, 1, 0, 0],
         ]
         torch.testing.assert_close(found, torch.tensor(expected))
 

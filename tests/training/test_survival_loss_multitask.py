@@ -106,6 +106,13 @@ class TestParameterGroups:
         assert {round(rates[id(p)], 9) for p in net.encoder.parameters()} == {1e-4}
         assert {rates[id(p)] for p in net.head.parameters()} == {1e-3}
 
+    def test_the_sizes_by_the_masks_have_a_rate_of_their_own(self) -> None:
+        net = LongitudinalNet("tiny", mask_channel=True)
+        rates = {id(p): g["lr"] for g in parameter_groups(net, lr=1e-3, burden_factor=50) for p in g["params"]}
+        burden = {id(p) for p in net.head.burden.parameters()}
+        assert {round(rates[key], 9) for key in burden} == {0.05}
+        assert {rates[key] for key in rates.keys() - burden} == {1e-3}
+
     def test_state_space_vectors_and_learned_stand_ins_do_not_decay(self) -> None:
         net = LongitudinalNet("tiny")
         decays = {id(p): g["weight_decay"] for g in parameter_groups(net) for p in g["params"]}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gastromap.models.longitudinal.burden import MASK_CELLS, TumourBurden
 from gastromap.models.longitudinal.co_attention import CoAttention
 from gastromap.models.longitudinal.presets import Preset
 
-__all__ = ["MASK_CELLS", "LongitudinalOutput", "PaperHead", "TokenHead"]
-
-#: Channels that say how a mask fills each cell: share, and whether there is a mask.
-MASK_CELLS: Final = 2
-_BURDEN: Final = 6
+__all__ = ["LongitudinalOutput", "PaperHead", "TokenHead"]
 
 
 class LongitudinalOutput(NamedTuple):
@@ -45,7 +42,7 @@ class TokenHead(nn.Module):
         width = preset.token_width
         self.fine = nn.Conv3d(preset.widths[2], width, 1)
         self.mask = nn.Conv3d(MASK_CELLS, width, 1, bias=False) if mask_cells else None
-        self.burden = nn.Linear(_BURDEN, preset.trunk, bias=False) if mask_cells else None
+        self.burden = TumourBurden(preset.trunk, 1 + preset.intervals) if mask_cells else None
         self.cells = MASK_CELLS if mask_cells else 0
         self.coarse = nn.Conv3d(preset.widths[3], width, 1)
         self.blocks = nn.ModuleList(
@@ -54,7 +51,9 @@ class TokenHead(nn.Module):
         self.pool = nn.Linear(width, 1)
         self.absent_tokens = nn.Parameter(torch.randn(2, width) * 0.02)
         self.absent_vectors = nn.Parameter(torch.randn(2, width) * 0.02)
-        self.joined = nn.Sequential(nn.LayerNorm(4 * width), nn.Linear(4 * width, preset.trunk))
+        self.joined = nn.Sequential(
+            nn.LayerNorm(4 * width), nn.Dropout(preset.dropout), nn.Linear(4 * width, preset.trunk)
+        )
         self.trunk = nn.Sequential(nn.GELU(), nn.Dropout(preset.dropout))
         self.lnm = nn.Linear(preset.trunk, 1)
         self.hazards = nn.Linear(preset.trunk, preset.intervals)
@@ -102,28 +101,16 @@ class TokenHead(nn.Module):
         nothing = torch.zeros_like(z1)
         joined = [z1, z2, torch.where(pairs, z2 - z1, nothing), torch.where(pairs, z1 * z2, nothing)]
         hidden = self.joined(torch.cat(joined, dim=-1))
+        direct: Tensor | None = None
         if self.burden is not None:
-            hidden = hidden + self.burden(_burden(cells, present).to(hidden.dtype))
+            fused, direct = self.burden(cells, present)
+            hidden = hidden + fused
         trunk = self.trunk(hidden)
         logits = torch.cat([self.lnm(trunk), self.hazards(trunk)], dim=-1)
+        if direct is not None:
+            logits = logits + direct
         grid = [stage3.shape[2], stage3.shape[3], stage3.shape[4]]
         return LongitudinalOutput(logits, torch.stack(affinities), weights.unflatten(-1, grid))
-
-
-def _burden(cells: Tensor, present: Tensor) -> Tensor:
-    """What the masks say of the tumour's size, shape (batch, 6).
-
-    Log of either volume in cells (more of 0.02 cells, 0.08 ml in ``default``, which is less than can be seen) and
-    whether there is that mask; then the log ratio of both and whether there are both. A value without its mask is 0.
-    """
-    found = torch.stack([cells[:, 0].float().sum(dim=(1, 2, 3)), cells[:, 1].float().amax(dim=(1, 2, 3))], dim=1)
-    where = present.flatten().nonzero().squeeze(1)
-    both = found.new_zeros([present.numel(), 2]).index_copy(0, where, found).view(-1, 2, 2)
-    volume, given = both.unbind(2)
-    size = torch.log(volume + 0.02) * given
-    pair = given[:, 0] * given[:, 1]
-    ratio = (size[:, 1] - size[:, 0]) * pair
-    return torch.cat([size, given, torch.stack([ratio, pair], dim=1)], dim=1)
 
 
 class PaperHead(nn.Module):

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gastromap.errors import ModelError, UsageError
+from gastromap.models.longitudinal.burden import MASK_CELLS
 from gastromap.models.longitudinal.encoder import Encoder
-from gastromap.models.longitudinal.heads import MASK_CELLS, LongitudinalOutput, PaperHead, TokenHead
+from gastromap.models.longitudinal.heads import LongitudinalOutput, PaperHead, TokenHead
 from gastromap.models.longitudinal.presets import Preset, preset_named
 from gastromap.models.longitudinal.segmentation import bottleneck, check_divisible, without_meta
 
