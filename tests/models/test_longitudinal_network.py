@@ -48,7 +48,7 @@ def pairs() -> torch.Tensor:
 class TestSizes:
     def test_default_has_the_parameters_of_the_design(self) -> None:
         assert parameters(LongitudinalNet("default")) == 8_308_172
-        # Beside the mask channel of the design: cells of the mask for each token, six sizes for the trunk and the logits.
+        # Beside the mask channel of the design: cells of the mask for each token, six sizes for trunk and logits.
         assert parameters(LongitudinalNet("default", mask_channel=True)) == 8_308_604 + 2 * 192 + 6 * (128 + 11)
         assert parameters(SegmentationNet("default").decoder) == 2_162_025
 
