@@ -5,6 +5,10 @@ Cross-validated C: tolerance 0.002 (design document, longitudinal model, section
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +30,7 @@ from .public_sets import apparent_c, columns, cox, cross_validated_c, harrell_c
 from .test_against_r import check_cox, check_curve
 
 WITHIN = 0.002
+EXPORT = Path(__file__).parents[1] / "reference" / "export_r_sets.R"
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -149,14 +154,23 @@ class TestTcgaStad:
         assert (np.mean(found), np.std(found)) == pytest.approx((0.643, 0.042), abs=WITHIN)
 
 
+@pytest.fixture(scope="module")
+def r_sets(tmp_path_factory):
+    """Folder of the sets that R's survival package brings and no Python package does."""
+    if shutil.which("Rscript") is None:
+        pytest.skip("R's sets: Rscript (r-base-core, r-cran-survival) is missing")
+    folder = tmp_path_factory.mktemp("r_sets")
+    done = subprocess.run(["Rscript", str(EXPORT), str(folder)], capture_output=True, text=True, check=False)
+    if "there is no package called" in done.stderr:
+        pytest.skip("R's sets: its package survival (r-cran-survival) is missing")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def r_set(folder, name):
-    path = folder / "survival" / f"r_{name}.csv"
-    if not path.is_file():
-        pytest.skip(f"R's {name} is in no Python package: run tests/evaluation/reference/export_r_sets.R first")
-    return pd.read_csv(path)
+    return pd.read_csv(folder / f"r_{name}.csv")
 
 
-@pytest.mark.realdata
 class TestSetsOfR:
     @pytest.mark.parametrize(
         ("name", "unused", "time", "status", "patients", "deaths", "apparent", "mean", "sd"),
@@ -168,9 +182,9 @@ class TestSetsOfR:
         ],
     )
     def test_the_c_of_a_cox_model_is_that_of_the_document(
-        self, real_data, name, unused, time, status, patients, deaths, apparent, mean, sd
+        self, r_sets, name, unused, time, status, patients, deaths, apparent, mean, sd
     ):
-        frame = r_set(real_data, name)
+        frame = r_set(r_sets, name)
         if name == "colon":
             frame = frame[frame["etype"] == 2]
         if name == "pbc":
@@ -183,8 +197,8 @@ class TestSetsOfR:
         assert cross_validated_c(x, when, event) == pytest.approx((mean, sd), abs=WITHIN)
 
     @pytest.mark.parametrize("name", ["lung", "colon", "pbc", "rotterdam", "gbsg"])
-    def test_cox_and_kaplan_meier_equal_coxph_and_survfit(self, real_data, r_public, name):
-        frame, expected = r_set(real_data, name), r_public["sets"][name]
+    def test_cox_and_kaplan_meier_equal_coxph_and_survfit(self, r_sets, r_public, name):
+        frame, expected = r_set(r_sets, name), r_public["sets"][name]
         if name == "colon":
             frame = frame[frame["etype"] == 2]
             frame = frame.assign(lev=frame["rx"] == "Lev", lev5fu=frame["rx"] == "Lev+5FU")
@@ -202,8 +216,8 @@ class TestSetsOfR:
         assert harrell_c(when, dead, x @ np.asarray(expected["coefficients"])) == pytest.approx(expected["c"], abs=1e-6)
 
     @pytest.mark.parametrize(("scale", "expected"), [(lambda x: x, 0.6536), (np.log1p, 0.6738)], ids=["raw", "log"])
-    def test_rotterdam_predicts_gbsg_as_the_document_says(self, real_data, scale, expected):
-        train, test = r_set(real_data, "rotterdam"), r_set(real_data, "gbsg")
+    def test_rotterdam_predicts_gbsg_as_the_document_says(self, r_sets, scale, expected):
+        train, test = r_set(r_sets, "rotterdam"), r_set(r_sets, "gbsg")
         train = train[train["nodes"] > 0]
         event = (train["recur"] == 1) | (train["death"] == 1)
         time = np.where(train["recur"] == 1, train["rtime"], train["dtime"])
