@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 #: No figure of the model says how right it is after treatment.
 _TREATED = Text("The study was made after treatment; the model was trained and calibrated on untreated tumours.")
+#: In 60 synthetic studies 0.72 of the stages were right on the slice that was found, 0.82 on the true one.
+_UNCHECKED = Text("Nobody has checked the automatic key slice; the model was calibrated on true key slices.")
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,15 @@ class TStager:
 
         The probabilities are the mean of the calibrated softmax outputs, the stage is the majority vote, ties go
         to the higher mean (T-stage design, section 3). Rad-score and distance are those of the key slice. A study
-        after treatment is never confidently staged.
+        after treatment, or on a key slice that nobody has checked, is never confidently staged.
         """
         bundle, case = self.bundle, inference.case
         probabilities, ballot, confidence, score = bundle.judge(inference.logits, inference.features[case.key])
-        if case.volume.role == "followup":
-            confidence = replace(confidence, staged=False, reasons=(*confidence.reasons, _TREATED))
+        doubts = [_TREATED] if case.volume.role == "followup" else []
+        if case.key_slice.origin == "auto":
+            doubts.append(_UNCHECKED)
+        if doubts:
+            confidence = replace(confidence, staged=False, reasons=(*confidence.reasons, *doubts))
         return StageResult(
             stage=bundle.labels[ballot.stage],
             probabilities=_named(bundle.labels, ballot.probabilities),

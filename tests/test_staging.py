@@ -83,6 +83,23 @@ class TestStage:
         assert "after treatment" in after.confidence.reasons[-1]
         assert after.probabilities == before.probabilities
 
+    def test_on_a_key_slice_that_nobody_has_checked_no_stage_is_confident(self, stager, volume, monkeypatch) -> None:
+        judge = type(stager.bundle).judge
+
+        def sure(*arguments: object) -> object:
+            probabilities, ballot, confidence, score = judge(*arguments)
+            return probabilities, ballot, replace(confidence, staged=True, reasons=()), score
+
+        monkeypatch.setattr(type(stager.bundle), "judge", sure)
+        given, found = (
+            stager.stage(stager.infer(stager.prepare(volume, replace(key(volume, 2), origin=origin))))
+            for origin in ("seg", "auto")
+        )
+        assert (given.confidence.staged, given.confidence.reasons) == (True, ())
+        assert not found.confidence.staged
+        assert "automatic key slice" in found.confidence.reasons[0]
+        assert found.probabilities == given.probabilities
+
     def test_the_same_slice_gives_the_same_answer_twice(self, stager, volume) -> None:
         first, second = (stager.stage(stager.infer(stager.prepare(volume, key(volume, 2)))) for _ in range(2))
         assert first == second
