@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Final, TypeVar
 
@@ -12,6 +14,8 @@ __all__ = ["map_in_processes"]
 
 #: What the jobs import; the server that workers are forked from does it once.
 _IMPORTS: Final = ("gastromap.synthetic.cohort", "gastromap.synthetic.dicom_study", "nibabel", "scipy.ndimage")
+
+_CLOSED: Final = (errno.EBADF, errno.EPIPE, errno.ECONNRESET)
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,7 +53,15 @@ def map_in_processes(
     context.set_forkserver_preload(list(_IMPORTS))
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_leave_interrupts_to_parent)
     try:
-        yield from pool.map(function, jobs, chunksize=chunk)
+        try:
+            results = pool.map(function, jobs, chunksize=chunk)
+        except OSError as error:
+            if error.errno not in _CLOSED:
+                raise
+            # The pool closes its pipes when a process dies; the next one that is being started then finds them closed.
+            msg = "a process was killed while others were started"
+            raise BrokenProcessPool(msg) from error
+        yield from results
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -34,6 +36,18 @@ def test_a_process_does_not_inherit_a_handler_with_which_it_could_not_be_ended()
 def test_a_process_that_was_killed_is_an_error_and_no_endless_wait() -> None:
     with pytest.raises(BrokenProcessPool):
         list(map_in_processes(os._exit, [9, 9], workers=2))
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EBADF, BrokenProcessPool), (errno.EAGAIN, OSError)])
+def test_one_killed_while_the_next_is_started_is_the_same_error(
+    number: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail)
+    with pytest.raises(error):
+        list(map_in_processes(abs, [1, 2], workers=2))
 
 
 def test_who_stops_taking_results_waits_only_for_the_jobs_that_run() -> None:
