@@ -70,6 +70,15 @@ class OrthancServer:
             found[str(pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID)] = content
         return found
 
+    def datasets(self) -> dict[str, pydicom.Dataset]:
+        """Every instance as a dataset, by SOP Instance UID."""
+        return {uid: pydicom.dcmread(io.BytesIO(content)) for uid, content in self.files().items()}
+
+    @property
+    def settings(self) -> str:
+        """First line of a settings file, by DICOMweb; the password is to stand in ``TEST_PASSWORD``."""
+        return f"dicomweb: {{url: '{self.url}/dicom-web', username: {USER[0]}, password_env: TEST_PASSWORD}}\n"
+
 
 @contextmanager
 def running_orthanc(folder: Path, *, stable_age_s: int = 1) -> Iterator[str]:

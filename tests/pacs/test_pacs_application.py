@@ -16,9 +16,7 @@ from gastromap.errors import ExitCode
 def settings(tmp_path: Path, archive: OrthancServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEST_PASSWORD", USER[1])
     path = tmp_path / "pacs.yaml"
-    path.write_text(
-        f"dicomweb: {{url: '{archive.url}/dicom-web', username: {USER[0]}, password_env: TEST_PASSWORD}}\nwait_s: 0.1\n"
-    )
+    path.write_text(archive.settings + "wait_s: 0.1\n")
     return path
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import pydicom
 import pytest
-from builders.orthanc_server import USER, running_pacs
+from builders.orthanc_server import USER, OrthancServer, running_pacs
 from pydicom.misc import is_dicom
 
 from app.__main__ import main
@@ -23,9 +22,8 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Arguments of the application for a server and a study."""
     monkeypatch.setenv("TEST_PASSWORD", USER[1])
 
-    def of(url: str, study_uid: str) -> list[str]:
-        access = f"username: {USER[0]}, password_env: TEST_PASSWORD"
-        (tmp_path / "pacs.yaml").write_text(f"dicomweb: {{url: '{url}/dicom-web', {access}}}\nwait_s: 0.1\n")
+    def of(server: OrthancServer, study_uid: str) -> list[str]:
+        (tmp_path / "pacs.yaml").write_text(server.settings + "wait_s: 0.1\n")
         return ["--pacs", str(tmp_path / "pacs.yaml"), "--study", study_uid, "-o", str(tmp_path / "out")]
 
     return of
@@ -47,10 +45,10 @@ def test_a_real_series_is_pulled_staged_and_every_object_comes_back(
     header = next(iter(images.values()))[1]
     with running_pacs(tmp_path / "pacs") as server:
         server.upload(path for path, _ in images.values())
-        given = words(server.url, str(header.StudyInstanceUID))
+        given = words(server, str(header.StudyInstanceUID))
         named = ["--series", str(header.SeriesInstanceUID), "--key-slice", "15", "-m", str(random_models)]
         assert main([*given, *named]) == ExitCode.OK
-        back = {uid: pydicom.dcmread(io.BytesIO(content)) for uid, content in server.files().items()}
+        back = server.datasets()
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     assert content["key_slice"]["index_from_feet"] == 15
     made = {uid: item for uid, item in back.items() if uid not in images}
@@ -74,7 +72,7 @@ def test_a_real_series_with_gaps_is_refused_and_the_pacs_gets_nothing(
     with running_pacs(tmp_path / "pacs") as server:
         server.upload(path for path, _ in images.values())
         before = set(server.ids("instances"))
-        given = words(server.url, str(header.StudyInstanceUID))
+        given = words(server, str(header.StudyInstanceUID))
         assert main([*given, "--key-slice", "20", "-m", str(random_models)]) == ExitCode.REFUSED
         assert set(server.ids("instances")) == before
     assert capsys.readouterr().err.startswith("GAP")

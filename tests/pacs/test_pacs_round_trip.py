@@ -72,7 +72,7 @@ class TestSending:
         done = send_result(result, settings)
         sent = objects(result)
         assert (done.objects, done.sent) == (len(sent), len(sent))
-        back = {uid: pydicom.dcmread(io.BytesIO(content)) for uid, content in pacs.files().items()}
+        back = pacs.datasets()
         assert set(back) == set(sent)
         for uid, item in sent.items():
             assert back[uid] == item, item.SeriesDescription
@@ -96,9 +96,7 @@ class TestSending:
         assert len(pacs.ids("instances")) == done.objects
 
     def test_the_command_sends_and_says_how_many(self, pacs, result, tmp_path, capsys) -> None:
-        (tmp_path / "pacs.yaml").write_text(
-            f"dicomweb: {{url: '{pacs.url}/dicom-web', username: {USER[0]}, password_env: TEST_PASSWORD}}\n"
-        )
+        (tmp_path / "pacs.yaml").write_text(pacs.settings)
         assert main(["send", str(result), "--pacs", str(tmp_path / "pacs.yaml")]) == ExitCode.OK
         count = len(objects(result))
         assert capsys.readouterr().out == f"{count} objects in the PACS, {count} sent now\n"

@@ -19,10 +19,7 @@ def server(
 ) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("service")
     settings = folder / "pacs.yaml"
-    settings.write_text(
-        f"dicomweb: {{url: '{archive.url}/dicom-web', username: {USER[0]}, password_env: TEST_PASSWORD}}\n"
-        "attempts: 2\nwait_s: 0.1\n"
-    )
+    settings.write_text(archive.settings + "attempts: 2\nwait_s: 0.1\n")
     os.environ["TEST_PASSWORD"] = USER[1]
     server = ServiceProcess(folder, random_models, "--threads", "1", "--pacs", str(settings))
     shutil.copytree(study_folder, server.inputs / "good")
