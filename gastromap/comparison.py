@@ -50,6 +50,13 @@ _NO_PLACE = {
     ),
 }
 
+_ELSEWHERE = Text(
+    "The segmentation model marked different places of the stomach before and after treatment; they cannot be the "
+    "same tumour, so nothing is said of its change or of the outlook."
+)
+#: So far may the place found after treatment lie from where the tumour was, seen from the stomach.
+_SAME_PLACE_MM = 40.0
+
 
 class LazyPredictor:
     """The longitudinal model, read when the first pair comes: most inputs are one study.
@@ -95,6 +102,7 @@ class Outlook:
     omitted: str = ""
     crop_by_stomach: bool = False
     followup_centre_lps: _Point | None = None
+    elsewhere: bool = False  #: what was found at both dates cannot be the same tumour
 
 
 def predict_outlook(
@@ -111,13 +119,17 @@ def predict_outlook(
     baseline, followup : Examination
     predictor : LazyPredictor, optional
     finder : LazyTumourFinder, optional
-        Places the crop of a follow-up in which no tumour was found: where the tumour was, seen from the stomach.
+        Places the crop of a follow-up in which no tumour was found: where the tumour was, seen from the stomach. Where
+        the model found the tumour of a date, it is compared with that place too.
 
     Raises
     ------
     ModelError
         If the bundle is damaged.
     """
+    if finder is not None and _elsewhere(baseline, followup, finder):
+        _log.warning("the tumours found before and after treatment lie in different places")
+        return Outlook(None, _ELSEWHERE, elsewhere=True)
     if predictor is None:
         return Outlook(None, _NO_MODEL)
     if baseline.tumour is None:
@@ -150,6 +162,15 @@ def predict_outlook(
     ]
     result = predictor.loaded(scans[0], scans[1], explain=True)
     return Outlook(result, crop_by_stomach=followup.cleared, followup_centre_lps=centre)
+
+
+def _elsewhere(baseline: Examination, followup: Examination, finder: LazyTumourFinder) -> bool:
+    """Whether the tumour of one date, found by the model, cannot be that of the other; outlines are not doubted."""
+    before, after = baseline.tumour, followup.tumour
+    if before is None or after is None or before.origin == after.origin == "seg":
+        return False
+    expected = _by_stomach(baseline, followup.volume, finder)
+    return expected is not None and float(np.linalg.norm(np.subtract(expected, after.centre_lps))) > _SAME_PLACE_MM
 
 
 def _by_stomach(baseline: Examination, followup: CtVolume, finder: LazyTumourFinder) -> _Point | None:
@@ -214,15 +235,17 @@ def _compare(
     if days is None:
         _log.info("no interval between the examinations: a date is missing")
     _, stage, grad_cam = explained[0] if explained else (None, None, None)
+    warnings = (*followup.warnings, "PLACES_DIFFER") if outlook.elsewhere else followup.warnings
     return Comparison(
-        followup=replace(followup, crop_centre_lps=outlook.followup_centre_lps),
+        followup=replace(followup, crop_centre_lps=outlook.followup_centre_lps, warnings=warnings),
         interval_days=days,
         stage=stage,
         grad_cam=grad_cam,
-        changes=_changes(baseline, followup),
+        changes=() if outlook.elsewhere else _changes(baseline, followup),
         outlook=outlook.result,
         omitted=outlook.omitted,
         crop_by_stomach=outlook.crop_by_stomach,
+        elsewhere=outlook.elsewhere,
     )
 
 

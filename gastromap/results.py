@@ -261,6 +261,8 @@ class Comparison:
         Why there is no outlook, as a sentence; empty where there is one.
     crop_by_stomach : bool
         The crop of the follow-up was placed by the stomach, because no tumour was found in it.
+    elsewhere : bool
+        The segmentation model marked different places before and after treatment: neither changes nor outlook.
     """
 
     followup: Examination
@@ -271,6 +273,7 @@ class Comparison:
     outlook: LongitudinalResult | None
     omitted: str = ""
     crop_by_stomach: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

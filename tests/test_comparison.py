@@ -117,6 +117,37 @@ class TestOutlook:
         assert found.crop_by_stomach
         assert compared(first, second, found).followup.crop_centre_lps == found.followup_centre_lps
 
+    @pytest.mark.parametrize("apart", [30, 60])
+    @pytest.mark.parametrize("found_by_model", [(True, True), (True, False), (False, True)])
+    def test_and_change_are_not_given_where_the_model_marked_another_place_of_the_stomach(
+        self, volumes, predictor: LazyPredictor, apart: int, found_by_model: tuple[bool, bool]
+    ) -> None:
+        first, second = self._apart(volumes, apart, found_by_model)
+        box = ((-100.0, -100.0, -100.0), (100.0, 100.0, 100.0))
+        finder: Any = SimpleNamespace(loaded=SimpleNamespace(stomach_box=lambda *_: box))
+        found = predict_outlook(first, second, predictor=predictor, finder=finder)
+        comparison = compared(first, second, found)
+        assert (found.result is None) == (apart == 60)
+        assert (comparison.changes == ()) == (apart == 60)
+        assert ("PLACES_DIFFER" in comparison.followup.warnings) == (apart == 60)
+        assert ("different places" in comparison.omitted) == (apart == 60)
+
+    def test_of_outlines_that_were_sent_is_given_wherever_they_lie(self, volumes, predictor: LazyPredictor) -> None:
+        first, second = self._apart(volumes, 60, (False, False))
+        finder: Any = SimpleNamespace(loaded=SimpleNamespace(stomach_box=lambda *_: ((0, 0, 0), (80, 40, 60))))
+        assert predict_outlook(first, second, predictor=predictor, finder=finder).result is not None
+
+    @staticmethod
+    def _apart(volumes: Any, millimetres: int, found_by_model: tuple[bool, bool]) -> tuple[Examination, Examination]:
+        first, second = examination(volumes[0], radius_mm=20), examination(volumes[1], radius_mm=10)
+        x, y, z = first.tumour.centre_lps
+        moved = replace(second.tumour, centre_lps=(x + millimetres, y, z))
+        origins = ["auto" if auto else "seg" for auto in found_by_model]
+        return (
+            replace(first, tumour=replace(first.tumour, origin=origins[0])),
+            replace(second, tumour=replace(moved, origin=origins[1])),
+        )
+
     @pytest.mark.parametrize("missing", ["model", "baseline", "stomach"])
     def test_is_omitted_with_a_reason(self, volumes, predictor: LazyPredictor, missing: str) -> None:
         first, second = examination(volumes[0], radius_mm=20), examination(volumes[1], radius_mm=None)

@@ -153,6 +153,12 @@ def _shown(followup: Examination) -> str:
     return Text("no key slice; middle of the scan")
 
 
+def _no_change(comparison: Comparison) -> str:
+    if comparison.elsewhere:
+        return Text("Different places were marked before and after treatment; their sizes are not compared.")
+    return Text("The size is not known at both dates.")
+
+
 def comparison_content(result: StudyResult) -> ComparisonContent | None:
     """Put a comparison in words.
 
@@ -192,7 +198,7 @@ def comparison_content(result: StudyResult) -> ComparisonContent | None:
         heat_map_meaning=meaning,
         overlay_caption=overlay,
         size_rows=tuple(_change_row(change, found=followup.tumour is not None) for change in comparison.changes),
-        size_note=_size_note(result, followup) if comparison.changes else Text("The size is not known at both dates."),
+        size_note=_size_note(result, followup) if comparison.changes else _no_change(comparison),
         outlook=outlook_content(comparison.outlook),
         omitted=known(comparison.omitted),
         crop_note=Text("The part of the CT after treatment that the model read was placed by the stomach.")

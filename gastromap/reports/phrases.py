@@ -157,6 +157,10 @@ _WARNINGS: Final = {
     "TUMOUR_ELSEWHERE": Text(
         "What the segmentation model found does not reach the key slice named; its size was left out."
     ),
+    "PLACES_DIFFER": Text(
+        "The segmentation model marked different places of the stomach before and after treatment: check both; no "
+        "change of size and no outlook are given."
+    ),
     "SERIES_BY_OPERATOR": Text("The series was named by the operator; the phase was not decided from evidence."),
 }
 

@@ -46,7 +46,8 @@ def _after_treatment(result: StudyResult) -> list[tuple[str, str]]:
     if comparison.stage is None:
         rows.append((Text("Stage after treatment"), Text("the CT after treatment has no key slice")))
     if not comparison.changes:
-        rows.append((Text("Change of size"), Text("the size is not known at both dates")))
+        elsewhere, unknown = Text("different places were marked"), Text("the size is not known at both dates")
+        rows.append((Text("Change of size"), elsewhere if comparison.elsewhere else unknown))
     if comparison.outlook is None:
         rows.append((nodes, known(comparison.omitted)))
     return rows
