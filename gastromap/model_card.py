@@ -203,7 +203,7 @@ class ModelCard:
                 remedy="Run the weights with the profile they were trained with.",
             )
 
-    def load_weights(self, folder: Path, name: str = WEIGHTS_NAME) -> Any:
+    def load_weights(self, folder: Path, name: str = WEIGHTS_NAME, *, beside: Mapping[str, Any] | None = None) -> Any:
         """Build the network and load ``model.pt`` after checking its hash.
 
         Parameters
@@ -212,11 +212,29 @@ class ModelCard:
             Folder of the weights.
         name : str
             File in it.
+        beside : mapping, optional
+            Further weights by name, where the file does not hold all.
 
         Returns
         -------
         nn.Module
             In evaluation mode, float32, on the CPU. Half-precision weights are widened.
+
+        Raises
+        ------
+        ModelError
+            ``WEIGHTS_MISSING``, ``WEIGHTS_HASH`` or ``WEIGHTS_MISMATCH``.
+        """
+        state = {**(beside or {}), **self.checked_state(folder, name)}
+        net = self.build()
+        try:
+            net.load_state_dict(state)
+        except Exception as error:  # torch raises many types; none of them may escape with file content
+            raise _mismatch(error) from error
+        return net.eval()
+
+    def checked_state(self, folder: Path, name: str = WEIGHTS_NAME) -> dict[str, Any]:
+        """Weights by name, as they are in the file, after checking its hash.
 
         Raises
         ------
@@ -237,23 +255,24 @@ class ModelCard:
                 got=found[:12],
                 remedy="Publish the weights again (gastromap publish) or restore the file.",
             )
-        net = self.build()
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            net.load_state_dict(state)
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # the unpickler raises many types; none of them may escape with file content
-            raise ModelError(
-                "WEIGHTS_MISMATCH",
-                where="model",
-                expected="a state dict of the network on the card",
-                got=type(error).__name__,
-                remedy=_REMEDY,
-            ) from error
-        return net.eval()
+            raise _mismatch(error) from error
 
     def published(self, *, weights_sha256: str, training: Mapping[str, Any]) -> ModelCard:
         """Card of the finished weights."""
         return replace(self, weights_sha256=weights_sha256, training={**self.training, **training})
+
+
+def _mismatch(error: Exception) -> ModelError:
+    return ModelError(
+        "WEIGHTS_MISMATCH",
+        where="model",
+        expected="a state dict of the network on the card",
+        got=type(error).__name__,
+        remedy=_REMEDY,
+    )
 
 
 def sha256_of(path: Path) -> str:

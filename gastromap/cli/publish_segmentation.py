@@ -31,6 +31,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         metavar="DIR",
         help="--ckpt_dir of the fine training; of several stages the mean of the weights",
     )
+    parser.add_argument(
+        "--second-look", type=Path, metavar="DIR", help="--ckpt_dir of the training of a second look behind --fine"
+    )
     parser.add_argument("--coarse", required=True, type=Path, metavar="DIR", help="--ckpt_dir of the coarse training")
     parser.add_argument(
         "--data", required=True, type=Path, nargs="+", metavar="DIR", help="--dataset_dir: whole volumes"
@@ -84,6 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.data,
             arguments.bundle,
             command=arguments.command,
+            second_look=arguments.second_look,
             tumour_value=arguments.tumour_value,
             limits=dict(arguments.limit),
             progress=lambda: (bar.update(), None)[1],

@@ -20,6 +20,7 @@ from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_cent
 from gastromap.results import ModelIdentity
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
+from gastromap.segmentation.weights import fine_card, load_fine
 from gastromap.staging import best_device
 
 __all__ = [
@@ -128,7 +129,7 @@ class TumourFinder:
         """
         metadata, _ = read_metadata(folder)
         finder = cls.load(folder / "models", device=device)
-        fine, coarse = ModelCard.read(folder / "models"), ModelCard.read(folder / "models", COARSE_CARD)
+        fine, coarse = fine_card(folder / "models"), ModelCard.read(folder / "models", COARSE_CARD)
         finder.identity = fine.identity(
             metadata,
             network=f"{coarse.network['type']} and {fine.network['type']}",
@@ -145,10 +146,10 @@ class TumourFinder:
         ModelError
             As of :meth:`of_bundle`.
         """
-        fine, coarse = ModelCard.read(models), ModelCard.read(models, COARSE_CARD)
+        fine, coarse = fine_card(models), ModelCard.read(models, COARSE_CARD)
         return cls(
             FinderNetwork(coarse.load_weights(models, COARSE_WEIGHTS), coarse.volume_profile()),
-            FinderNetwork(fine.load_weights(models), fine.volume_profile()),
+            FinderNetwork(load_fine(models), fine.volume_profile()),
             FinderLimits.from_mapping(fine.training.get("limits", {})),
             device=device,
         )

@@ -21,7 +21,7 @@ def is_main_process() -> bool:
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
-def start_from(network: nn.Module, weights: str | Path | None, *, new: Sequence[str] = ()) -> nn.Module:
+def start_from(network: nn.Module, weights: str | Path | None, *, new: Sequence[str] = (), only: str = "") -> nn.Module:
     """Load a state dict into a network before training; ``None`` leaves it as it is.
 
     Parameters
@@ -31,6 +31,8 @@ def start_from(network: nn.Module, weights: str | Path | None, *, new: Sequence[
         Bare state dict of the same network, for example ``model.pt`` of another run.
     new : sequence of str
         Beginnings of the names of weights that the file may lack; they keep their start values.
+    only : str
+        Beginning of the names of the weights that are trained; gradients of all others are switched off.
 
     Raises
     ------
@@ -45,6 +47,9 @@ def start_from(network: nn.Module, weights: str | Path | None, *, new: Sequence[
             if name not in state and name.startswith(tuple(new))
         }
         network.load_state_dict(state | fresh)
+    if only:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith(only))
     return network
 
 

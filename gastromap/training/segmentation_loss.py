@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from monai.transforms import MapTransform
 from torch import Tensor, nn
 
 __all__ = ["DiceBceLoss", "SplitAttendedd"]
+
+#: Of a cell: what makes it one with tumour, and what of it must be attended to so that it counts.
+_TUMOUR_SHARE, _ATTENDED_SHARE = 0.25, 0.5
 
 
 class DiceBceLoss(nn.Module):
@@ -23,6 +27,12 @@ class DiceBceLoss(nn.Module):
     empty_voxels : float, optional
         Marked voxels at which a crop without anything costs as much as a crop with a Dice of 0.5: it counts
         ``marked / (marked + empty_voxels)`` in the Dice part. ``None`` leaves it to the cross-entropy.
+    places : float
+        Weight of a third part, cell by cell: whether there is tumour in it. 0 for none.
+    cell : (slices, rows, columns)
+        Voxels of a cell. It has tumour where a quarter of it is tumour, none where nothing is; others do not count.
+    balance : float
+        So many times does a cell with tumour count in that part.
 
     Notes
     -----
@@ -33,12 +43,26 @@ class DiceBceLoss(nn.Module):
     crop of T1 beside it. In an empty crop it is 0 whatever is marked, and the cross-entropy, a mean over tens of
     thousands of voxels, pulls at a wrong voxel some twenty times less than Dice does beside a tumour. Trained so, the
     network marked forty to a hundred places of the wall in each stomach; ``empty_voxels`` makes both pulls alike.
+
+    With these two a network that starts anew marks nothing at first, which costs little, and from there a T1 of 0.3 ml
+    has hardly a gradient (Dice 0 after 290 steps). The part for places, which takes the highest logit of a cell, has
+    one from the first step: area under the curve of cells 0.90 after 200 steps. The weight of tumour is undone by log
+    ``balance`` added to the logit, so that probabilities stay those of a voxel.
     """
 
-    def __init__(self, weight: float = 0.5, empty_voxels: float | None = None) -> None:
+    def __init__(
+        self,
+        weight: float = 0.5,
+        empty_voxels: float | None = None,
+        *,
+        places: float = 0.0,
+        cell: Sequence[int] = (1, 4, 4),
+        balance: float = 20.0,
+    ) -> None:
         super().__init__()
         self.weight = weight
         self.empty_voxels = empty_voxels
+        self.places, self.cell, self.balance = places, list(cell), balance
         self.dice = DiceLoss(reduction="none")
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -59,6 +83,17 @@ class DiceBceLoss(nn.Module):
             voxels = marked.flatten(2).sum(2)
             dice = torch.where(filled > 0, dice, voxels / (voxels + self.empty_voxels)).mean()
         out: Tensor = self.weight * dice + (1 - self.weight) * entropy
+        if self.places:
+            out = out + self.places * self._places(logits, target, counts)
+        return out
+
+    def _places(self, logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+        highest = nn.functional.max_pool3d(logits, self.cell) + math.log(self.balance)
+        share, attended = (nn.functional.avg_pool3d(each, self.cell) for each in (target, counts))
+        there = (share >= _TUMOUR_SHARE).to(torch.float32)
+        weights = (there * self.balance + (share == 0)) * (attended >= _ATTENDED_SHARE)
+        entropy = nn.functional.binary_cross_entropy_with_logits(highest, there, weight=weights, reduction="sum")
+        out: Tensor = entropy / weights.sum().clamp(min=1)
         return out
 
 

@@ -18,7 +18,8 @@ from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS, TumourFinder
 from gastromap.segmentation.limits import FinderLimits
-from gastromap.training.stored_weights import check_run, install, store_weights
+from gastromap.segmentation.weights import LOOK_CARD, LOOK_PREFIX, LOOK_WEIGHTS
+from gastromap.training.stored_weights import check_run, install, store_part, store_weights
 from gastromap.training.volume_datalist import read_volume_datalist
 
 __all__ = ["finder_metrics", "publish_segmentation"]
@@ -35,6 +36,7 @@ def publish_segmentation(
     bundle: Path,
     *,
     command: str,
+    second_look: Path | None = None,
     tumour_value: int = 2,
     limits: Mapping[str, Any] | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -53,6 +55,8 @@ def publish_segmentation(
         Its ``models/`` receives the files, all or none.
     command : str
         The training commands, for the cards.
+    second_look : Path, optional
+        Of the training of a second look behind the weights of ``fine``.
     tumour_value : int
         Of the masks.
     limits : mapping, optional
@@ -69,10 +73,11 @@ def publish_segmentation(
     Raises
     ------
     UsageError
-        ``PUBLISH_INPUT`` if a run has no weights or stages do not fit together, or a code of the datalist.
+        ``PUBLISH_INPUT`` if a run has no weights, stages do not fit together or the second look was trained behind
+        other weights, or a code of the datalist.
     """
     stages: tuple[Path, ...] = ensure_tuple(fine)
-    for folder in (*stages, coarse):
+    for folder in (*stages, coarse, *([second_look] if second_look else [])):
         check_run(folder)
     splits = read_volume_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
@@ -82,14 +87,21 @@ def publish_segmentation(
         # The norms of the network were trained on windows of one size.
         used = {"window": ModelCard.read(stages[-1]).volume_profile().patch, **(limits or {})}
         # All of them: defaults of a later version must not change what published weights find.
-        fine_card = _halved(stages, staging, WEIGHTS_NAME, {**made, "limits": asdict(FinderLimits.from_mapping(used))})
+        made["limits"] = asdict(FinderLimits.from_mapping(used))
+        card, card_name = _halved(stages, staging, WEIGHTS_NAME, made), CARD_NAME
         coarse_card.write(staging, COARSE_CARD)
-        fine_card.write(staging)
+        card.write(staging)
+        if second_look is not None:
+            sha256 = store_part(second_look, staging / LOOK_WEIGHTS, LOOK_PREFIX, behind=staging / WEIGHTS_NAME)
+            card = ModelCard.read(second_look).published(weights_sha256=sha256, training=made)
+            card_name = LOOK_CARD
+            card.write(staging, card_name)
         finder = TumourFinder.load(staging, device=torch.device("cpu"))
         metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
-        training = {**fine_card.training, "metrics": {"validation": metrics}}
-        fine_card.published(weights_sha256=fine_card.weights_sha256, training=training).write(staging)
-        install(staging, bundle / "models", (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME))
+        training = {**card.training, "metrics": {"validation": metrics}}
+        card.published(weights_sha256=card.weights_sha256, training=training).write(staging, card_name)
+        names = (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME, LOOK_WEIGHTS, LOOK_CARD)
+        install(staging, bundle / "models", names)
     return metrics
 
 

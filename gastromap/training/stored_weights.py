@@ -12,7 +12,7 @@ from monai.utils import ensure_tuple
 from gastromap.errors import UsageError
 from gastromap.model_card import WEIGHTS_NAME, sha256_of
 
-__all__ = ["check_run", "install", "store_weights"]
+__all__ = ["check_run", "install", "store_part", "store_weights"]
 
 
 def check_run(run: Path) -> None:
@@ -56,13 +56,58 @@ def store_weights(run: Path | Sequence[Path], target: Path, *, precision: str = 
     UsageError
         ``PUBLISH_INPUT`` where the runs are not of one network.
     """
-    state = _mean(ensure_tuple(run))
-    kind = getattr(torch, precision)
-    torch.save(
-        {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()},
-        target,
-    )
+    runs: tuple[Path, ...] = ensure_tuple(run)
+    state = _mean(runs)
+    kinds = {value.dtype for value in state.values() if value.is_floating_point()}
+    if len(runs) == 1 and kinds == {getattr(torch, precision)}:
+        # Published weights again: the same file, so that its hash and the history of the repository keep it.
+        shutil.copyfile(runs[0] / WEIGHTS_NAME, target)
+    else:
+        torch.save(_in_precision(state, precision), target)
     return sha256_of(target)
+
+
+def store_part(run: Path, target: Path, prefix: str, *, behind: Path, precision: str = "float16") -> str:
+    """Copy those weights of a training whose names begin with a prefix; all others are in another file.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``model.pt``, all weights of the network.
+    target : Path
+        File to write.
+    prefix : str
+    behind : Path
+        File with the other weights, in the same precision.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` where the other weights of the training are not those of ``behind``.
+    """
+    state = _in_precision(_mean([run]), precision)
+    others = torch.load(behind, map_location="cpu", weights_only=True)
+    rest = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    if rest.keys() != others.keys() or not all(torch.equal(value, others[key]) for key, value in rest.items()):
+        raise UsageError(
+            "PUBLISH_INPUT",
+            where="run",
+            expected="a training behind the weights that are published with it",
+            got="other weights",
+            remedy="Name the training that it started from (--initial_weights).",
+        )
+    torch.save({key: value for key, value in state.items() if key.startswith(prefix)}, target)
+    return sha256_of(target)
+
+
+def _in_precision(state: dict[str, torch.Tensor], precision: str) -> dict[str, torch.Tensor]:
+    kind = getattr(torch, precision)
+    return {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()}
 
 
 def _mean(runs: Sequence[Path]) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from monai.networks.utils import convert_to_torchscript
 from gastromap.errors import UsageError
 from gastromap.models.longitudinal import LongitudinalNet, SegmentationNet
 from gastromap.training import start_from
+from gastromap.training.parameter_groups import parameter_groups
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,48 @@ class TestSegmentation:
     def test_the_encoder_is_the_same_with_and_without_details(self) -> None:
         plain, detailed = SegmentationNet("tiny"), SegmentationNet("tiny", detail=4)
         plain.encoder.load_state_dict(detailed.encoder.state_dict())
+
+    def test_the_second_look_gives_one_logit_a_voxel_and_can_be_exported(self) -> None:
+        torch.manual_seed(0)
+        net = SegmentationNet("tiny", detail=4, second_look=8).eval()
+        image = torch.rand(2, 1, 32, 48, 64)
+        with torch.inference_mode():
+            logits = net(image)
+            assert logits.shape == (2, 1, 32, 48, 64)
+            torch.testing.assert_close(convert_to_torchscript(net)(image), logits)
+
+    def test_the_second_look_reads_the_image_and_what_was_marked_at_each_place(self) -> None:
+        torch.manual_seed(0)
+        look = SegmentationNet("tiny", detail=4, second_look=8).second_look.eval()
+        image, first, features = (
+            torch.full((1, 1, 32, 32, 32), 0.6),
+            torch.zeros(1, 1, 32, 32, 32),
+            torch.rand(1, 4, 16, 16, 16),
+        )
+        darker, marked = image.clone(), first.clone()
+        darker[..., 4:8, 4:8, 4:8] -= 24 / 400  # tumour instead of mucosa, as part of the window
+        marked[..., 4:8, 4:8, 4:8] = 4
+        with torch.inference_mode():
+            plain = look(image, first, features)
+            changes = [
+                (look(*given) - plain).abs()[0, 0] for given in ((darker, first, features), (image, marked, features))
+            ]
+        for change in changes:
+            assert change[4:8, 4:8, 4:8].max() > 5 * change[28:, 28:, 28:].max()
+
+    def test_of_the_second_look_nothing_else_learns(self) -> None:
+        torch.manual_seed(0)
+        net = SegmentationNet("tiny", detail=4, second_look=8)
+        optimizer = torch.optim.AdamW(parameter_groups(start_from(net, None, only="second_look."), lr=1e-2))
+        before = {name: value.clone() for name, value in net.named_parameters()}
+        net(torch.rand(2, 1, 32, 32, 32)).square().mean().backward()
+        optimizer.step()
+        changed = {name for name, value in net.named_parameters() if not torch.equal(value, before[name])}
+        assert changed == {name for name in before if name.startswith("second_look.")}
+
+    def test_there_is_no_second_look_without_details(self) -> None:
+        with pytest.raises(ValueError, match="detail"):
+            SegmentationNet("tiny", second_look=8)
 
     def test_weights_of_a_network_without_a_part_need_it_named(self, tmp_path) -> None:
         torch.save(SegmentationNet("tiny").encoder.state_dict(prefix="encoder."), tmp_path / "encoder.pt")

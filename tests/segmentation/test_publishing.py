@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gastromap.models.registry import build_network
 from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.lazy import LazyTumourFinder
 from gastromap.segmentation.limits import FinderLimits
+from gastromap.segmentation.weights import LOOK_CARD, LOOK_WEIGHTS, fine_card, fine_network, load_fine
 from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
 from gastromap.training.stored_weights import store_weights
 
@@ -65,8 +67,6 @@ def _run(folder: Path, network: dict[str, object], **profile: object) -> Path:
 def test_both_networks_are_published_in_half_precision_with_their_hashes(
     tmp_path: Path, volumes: list[dict[str, str]]
 ) -> None:
-    import json
-
     fine = _run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
     coarse = _run(tmp_path / "coarse", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"])
     (tmp_path / "datalist.json").write_text(
@@ -139,3 +139,95 @@ class TestCommand:
         with pytest.raises(SystemExit):
             self._options(limit)
         assert "--limit" in capsys.readouterr().err
+
+
+class TestSecondLook:
+    """A network behind the fine one, published beside it in a file of its own."""
+
+    @staticmethod
+    def _runs(folder: Path) -> tuple[Path, Path, Path]:
+        coarse = _run(
+            folder / "coarse", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"]
+        )
+        fine = _run(folder / "fine", {**_FINE, "detail": 4}, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+        both = {**_FINE, "detail": 4, "second_look": 8}
+        look = _run(folder / "look", both, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+        first = torch.load(fine / WEIGHTS_NAME, weights_only=True)
+        all_of_it = torch.load(look / WEIGHTS_NAME, weights_only=True)
+        torch.save({**all_of_it, **first}, look / WEIGHTS_NAME)
+        return fine, coarse, look
+
+    @staticmethod
+    def _datalist(folder: Path, volumes: list[dict[str, str]]) -> None:
+        content = {"training": volumes[1:], "validation": volumes[:1], "test": []}
+        (folder / "datalist.json").write_text(json.dumps(content))
+
+    def test_leaves_the_file_of_the_fine_network_as_it_was(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
+        fine, coarse, look = self._runs(tmp_path)
+        self._datalist(tmp_path, volumes)
+        bundle = tmp_path / "bundle"
+        publish_segmentation(fine, coarse, tmp_path, bundle, command="first")
+        before = (bundle / "models" / WEIGHTS_NAME).read_bytes()
+        published = tmp_path / "published"
+        shutil.copytree(bundle / "models", published)
+        metrics = publish_segmentation(published, coarse, tmp_path, bundle, command="second", second_look=look)
+        assert (bundle / "models" / WEIGHTS_NAME).read_bytes() == before
+        card = ModelCard.read(bundle / "models", LOOK_CARD)
+        assert card.training["metrics"]["validation"] == metrics
+        assert card.training["command"] == "second"
+        publish_segmentation(published, coarse, tmp_path, bundle, command="third")
+        assert not (bundle / "models" / LOOK_CARD).exists()
+        assert not (bundle / "models" / LOOK_WEIGHTS).exists()
+
+    def test_runs_as_it_was_trained_in_the_finder_and_in_the_bundle(
+        self, tmp_path: Path, volumes: list[dict[str, str]]
+    ) -> None:
+        fine, coarse, look = self._runs(tmp_path)
+        self._datalist(tmp_path, volumes)
+        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
+        models = tmp_path / "bundle" / "models"
+        trained = fine_network(look).eval()
+        image = torch.rand(1, 1, 32, 32, 32)
+        with torch.inference_mode():
+            expected = trained(image)
+            for net in (load_fine(models), fine_network(models).eval()):
+                torch.testing.assert_close(net(image), expected, atol=0.05, rtol=0.05)  # half precision
+            assert (expected - load_fine(fine_only(models, tmp_path))(image)).abs().max() > 0.1
+
+    def test_is_part_of_the_identity_of_the_model(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
+        fine, coarse, look = self._runs(tmp_path)
+        self._datalist(tmp_path, volumes)
+        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
+        models = tmp_path / "bundle" / "models"
+        alone = fine_card(fine_only(models, tmp_path)).weights_sha256
+        assert alone == ModelCard.read(models).weights_sha256
+        assert fine_card(models).weights_sha256 not in (alone, ModelCard.read(models, LOOK_CARD).weights_sha256)
+
+    def test_behind_other_weights_is_refused(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
+        fine, coarse, look = self._runs(tmp_path)
+        self._datalist(tmp_path, volumes)
+        state = torch.load(fine / WEIGHTS_NAME, weights_only=True)
+        state["decoder.top.out.bias"] += 1
+        torch.save(state, fine / WEIGHTS_NAME)
+        with pytest.raises(UsageError, match=r"PUBLISH_INPUT .*behind the weights"):
+            publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
+        assert not (tmp_path / "bundle").exists()
+
+    @pytest.mark.parametrize("name", [LOOK_WEIGHTS, WEIGHTS_NAME])
+    def test_that_is_damaged_is_refused(self, name: str, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
+        fine, coarse, look = self._runs(tmp_path)
+        self._datalist(tmp_path, volumes)
+        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
+        path = tmp_path / "bundle" / "models" / name
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        with pytest.raises(ModelError, match="WEIGHTS_HASH"):
+            TumourFinder.load(path.parent)
+
+
+def fine_only(models: Path, folder: Path) -> Path:
+    """The same published weights without the second look."""
+    target = folder / "without"
+    target.mkdir()
+    for name in (WEIGHTS_NAME, "model.json"):
+        shutil.copyfile(models / name, target / name)
+    return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import nibabel as nib
@@ -141,6 +142,33 @@ def test_what_is_marked_in_an_empty_crop_can_cost_as_much_as_a_missed_tumour() -
     empty = 0.5 * entropy + 0.5 * marked / (marked + 20)
     expected = (_half_and_half(logits[0], label[0]) + empty) / 2
     assert DiceBceLoss(empty_voxels=20)(logits, label).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_part_for_places_asks_cell_by_cell_whether_there_is_tumour() -> None:
+    logits = torch.randn(1, 1, 1, 8, 12, generator=torch.Generator().manual_seed(5))
+    label, counts = torch.zeros_like(logits), torch.ones_like(logits)
+    label[..., :4, :2] = 1  # half of the first cell
+    label[..., :1, 5:7] = 1  # an eighth of the second: neither with nor without
+    counts[..., 4:, 8:] = 0  # the last one is not attended to
+    both = torch.cat([label, counts], dim=1)
+    highest = [
+        logits[..., i : i + 4, j : j + 4].double().max().item() + math.log(20) for i in (0, 4) for j in (0, 4, 8)
+    ]
+    entropies = [math.log1p(math.exp(-highest[0])) * 20, *(math.log1p(math.exp(highest[i])) for i in (2, 3, 4))]
+    added = DiceBceLoss(places=0.5)(logits, both) - DiceBceLoss()(logits, both)
+    assert added.item() == pytest.approx(0.5 * sum(entropies) / 23, abs=1e-5)
+
+
+def test_where_nothing_is_marked_a_small_tumour_pulls_far_harder_through_its_places() -> None:
+    label = torch.zeros(1, 1, 16, 32, 32)
+    label[..., 8:10, 8:16, 8:12] = 1
+    pulls = []
+    for places in (0.0, 1.0):
+        logits = torch.full_like(label, -7).requires_grad_()
+        DiceBceLoss(empty_voxels=500, places=places)(logits, label).backward()
+        assert logits.grad is not None
+        pulls.append(-logits.grad[label > 0].sum().item())
+    assert pulls[1] > 10 * pulls[0] > 0
 
 
 def test_a_small_tumour_counts_as_much_as_the_large_one_beside_it() -> None:

@@ -37,11 +37,14 @@ class SegmentationNet(nn.Module):
         one that ends at the image's, as in the longitudinal design. The layers of the stomach's wall are as thin as a
         voxel, which the few channels affordable at full size do not tell apart; a step takes three fifths. Not for
         ``paper``.
+    second_look : int
+        Channels of a network behind that decoder (:class:`SecondLook`), which judges what it has marked; 0 for none.
+        Trained after the rest, with the rest as it is (``start_from(only="second_look.")``). Needs ``detail``.
 
     Raises
     ------
     ValueError
-        ``detail`` with ``paper``.
+        ``detail`` with ``paper``, or ``second_look`` without ``detail``.
 
     Notes
     -----
@@ -49,15 +52,19 @@ class SegmentationNet(nn.Module):
     Whole volumes go through MONAI's ``SlidingWindowInferer`` with windows of ``preset.crop_voxels``.
     """
 
-    def __init__(self, preset: str | Preset = "default", *, detail: int = 0) -> None:
+    def __init__(self, preset: str | Preset = "default", *, detail: int = 0, second_look: int = 0) -> None:
         super().__init__()
         self.preset = preset_named(preset)
         if detail and self.preset.style != "default":
             msg = "expected detail 0 for this preset"
             raise ValueError(msg)
+        if second_look and not detail:
+            msg = "expected detail with second_look"
+            raise ValueError(msg)
         self.encoder = Encoder(self.preset)
         self.bottleneck = bottleneck(self.preset)
         self.decoder = _Decoder(self.preset, detail) if self.preset.style == "default" else _PaperDecoder(self.preset)
+        self.second_look = SecondLook(self.preset.stem[0].stride, detail, second_look) if second_look else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Tumour logits, shape (batch, 1, D, H, W).
@@ -71,6 +78,9 @@ class SegmentationNet(nn.Module):
             image = without_meta(image)
             check_divisible(image, self.preset)
         maps = self.encoder(image)
+        if self.second_look is not None:
+            first, features = self.decoder.with_features(image, maps, self.bottleneck(maps.stage4))
+            return self.second_look(image, first, features)  # type: ignore[no-any-return]
         out: Tensor = self.decoder(image, maps, self.bottleneck(maps.stage4))
         return out
 
@@ -108,8 +118,17 @@ class _Decoder(nn.Module):
         )
 
     def forward(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> Tensor:
+        out: Tensor = self.top(image, self._joined(maps, deepest))
+        return out
+
+    def with_features(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the maps that they were made of at the resolution of the stem (with ``detail``)."""
+        features: Tensor = self.top.features(image, self._joined(maps, deepest))
+        return self.top.out(features), features
+
+    def _joined(self, maps: EncoderMaps, deepest: Tensor) -> Tensor:
         x = self.up1(self.up2(self.up3(deepest, maps.stage3), maps.stage2), maps.stage1)
-        out: Tensor = self.top(image, self.up_stem(x, maps.stem))
+        out: Tensor = self.up_stem(x, maps.stem)
         return out
 
 
@@ -138,11 +157,73 @@ class _Cells(nn.Module):
         self.out = nn.ConvTranspose3d(channels, 1, stride, stride)
 
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
-        batch, (d, h, w) = image.shape[0], self.stride
-        depth, height, width = image.shape[2] // d, image.shape[3] // h, image.shape[4] // w
-        cells = image.reshape(batch, depth, d, height, h, width, w).permute(0, 2, 4, 6, 1, 3, 5)
-        own = self.own(cells.reshape(batch, d * h * w, depth, height, width))
-        out: Tensor = self.out(self.join(torch.cat([own, maps], dim=1)))
+        out: Tensor = self.out(self.features(image, maps))
+        return out
+
+    def features(self, image: Tensor, maps: Tensor) -> Tensor:
+        """Maps at the resolution of the stem, of which the logits are made."""
+        out: Tensor = self.join(torch.cat([self.own(cells(image, self.stride)), maps], dim=1))
+        return out
+
+
+def cells(image: Tensor, stride: tuple[int, int, int]) -> Tensor:
+    """Voxels of a cell as channels: (batch, C, D, H, W) to (batch, C * d * h * w, D / d, H / h, W / w)."""
+    batch, channels, (d, h, w) = image.shape[0], image.shape[1], stride
+    depth, height, width = image.shape[2] // d, image.shape[3] // h, image.shape[4] // w
+    parts = image.reshape(batch, channels, depth, d, height, h, width, w).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return parts.reshape(batch, channels * d * h * w, depth, height, width)
+
+
+class SecondLook(nn.Module):
+    """Judge what a first decoder marked: tumour, or fold of the wall.
+
+    Parameters
+    ----------
+    stride : (slice, row, column)
+        Of the stem of the first network, whose cells it reads.
+    features : int
+        Channels of the maps of the first decoder.
+    channels : int
+        At half their resolution; twice as many below.
+
+    Notes
+    -----
+    Input: image (batch, 1, D, H, W), 0 to 1 for -160 to 240 HU; logits of the first decoder, same shape; its maps.
+    Output: logits (batch, 1, D, H, W).
+
+    Batch norm, other than in the first network: instance norm measures the contrast of a crop in its own spread, which
+    the air and fat in it make, so that the 24 HU between tumour and mucosa are not the same in two crops. For the same
+    reason the range of enhancing soft tissue is given as an image of its own.
+    """
+
+    def __init__(self, stride: tuple[int, int, int], features: int, channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        voxels = math.prod(stride)
+        self.enter = _residual(3 * voxels + features, features, "batch")
+        self.down1 = nn.Conv3d(features, channels, (1, 2, 2), (1, 2, 2))
+        self.stage1 = nn.Sequential(*[_residual(channels, channels, "batch") for _ in range(3)])
+        self.down2 = nn.Conv3d(channels, 2 * channels, 2, 2)
+        self.stage2 = nn.Sequential(*[_residual(2 * channels, 2 * channels, "batch") for _ in range(2)])
+        self.up2 = nn.ConvTranspose3d(2 * channels, channels, 2, 2)
+        self.join = _residual(2 * channels, channels, "batch")
+        self.up1 = nn.ConvTranspose3d(channels, features, (1, 2, 2), (1, 2, 2))
+        self.last = nn.Sequential(
+            nn.Conv3d(2 * features, features, 1, bias=False), nn.BatchNorm3d(features), nn.LeakyReLU(0.01)
+        )
+        self.out = nn.ConvTranspose3d(features, 1, stride, stride)
+        # Hardly a voxel is tumour: else the first steps do nothing but learn that.
+        nn.init.constant_(self.out.bias, -4.0)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor, first: Tensor, features: Tensor) -> Tensor:
+        """Logits, shape (batch, 1, D, H, W)."""
+        # 20 to 140 HU of the window.
+        tissue = ((image - 0.45) / 0.3).clamp(0, 1)
+        seen = cells(torch.cat([image, tissue, torch.sigmoid(first)], dim=1), self.stride)
+        fine = self.enter(torch.cat([seen, features], dim=1))
+        x = self.stage1(self.down1(fine))
+        x = self.join(torch.cat([x, self.up2(self.stage2(self.down2(x)))], dim=1))
+        out: Tensor = self.out(self.last(torch.cat([fine, self.up1(x)], dim=1)))
         return out
 
 
@@ -168,8 +249,8 @@ class _PaperDecoder(nn.Module):
         return out
 
 
-def _residual(in_channels: int, out_channels: int) -> nn.Module:
-    return UnetrBasicBlock(3, in_channels, out_channels, kernel_size=3, stride=1, norm_name="instance", res_block=True)
+def _residual(in_channels: int, out_channels: int, norm: str = "instance") -> nn.Module:
+    return UnetrBasicBlock(3, in_channels, out_channels, kernel_size=3, stride=1, norm_name=norm, res_block=True)
 
 
 def _up(in_channels: int, out_channels: int, stride: tuple[int, int, int]) -> nn.Module:

@@ -1,0 +1,77 @@
+"""Weights of the fine network: those of its first decoder, and of a second look in a file of its own.
+
+The second look is trained behind a finished network that stays as it is, and is published beside it: a new one leaves
+the large file alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gastromap.model_card import WEIGHTS_NAME, ModelCard
+
+__all__ = ["LOOK_CARD", "LOOK_PREFIX", "LOOK_WEIGHTS", "fine_card", "fine_network", "load_fine"]
+
+LOOK_CARD, LOOK_WEIGHTS = "second_look.json", "second_look.pt"
+#: Beginning of the names of its weights in the network.
+LOOK_PREFIX = "second_look."
+
+
+def fine_card(models: Path) -> ModelCard:
+    """Card of the network as it runs: of the second look where there is one, whose hash then stands for both files.
+
+    Raises
+    ------
+    ModelError
+        ``MODEL_CARD``.
+    """
+    first = ModelCard.read(models)
+    if not (models / LOOK_CARD).is_file():
+        return first
+    look = ModelCard.read(models, LOOK_CARD)
+    both = hashlib.sha256(f"{first.weights_sha256}{look.weights_sha256}".encode()).hexdigest()
+    return replace(look, weights_sha256=both)
+
+
+def load_fine(models: Path) -> nn.Module:
+    """Read a published network, with its second look where there is one.
+
+    Returns
+    -------
+    nn.Module
+        As of :meth:`ModelCard.load_weights`.
+
+    Raises
+    ------
+    ModelError
+        As of :meth:`ModelCard.load_weights`.
+    """
+    first = ModelCard.read(models)
+    if not (models / LOOK_CARD).is_file():
+        net: nn.Module = first.load_weights(models)
+        return net
+    look = ModelCard.read(models, LOOK_CARD)
+    return look.load_weights(models, LOOK_WEIGHTS, beside=first.checked_state(models))
+
+
+def fine_network(models: str | Path) -> Any:
+    """Network with the weights of a folder, be it that of a training or a published one; for bundle configurations.
+
+    Raises
+    ------
+    RuntimeError
+        The weights are not those of the network on the card.
+    """
+    import torch
+
+    folder = Path(models)
+    net = fine_card(folder).build()
+    names = [name for name in (WEIGHTS_NAME, LOOK_WEIGHTS) if (folder / name).is_file()]
+    states = [torch.load(folder / name, map_location="cpu", weights_only=True) for name in names]
+    net.load_state_dict({key: value for state in states for key, value in state.items()})
+    return net
