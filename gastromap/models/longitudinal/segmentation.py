@@ -79,8 +79,9 @@ class SegmentationNet(nn.Module):
             check_divisible(image, self.preset)
         maps = self.encoder(image)
         if self.second_look is not None:
-            first, features = self.decoder.with_features(image, maps, self.bottleneck(maps.stage4))
-            return self.second_look(image, first, features)  # type: ignore[no-any-return]
+            first, features = self.decoder.with_features(image, maps, self.bottleneck(maps.stage4))  # type: ignore[operator]
+            looked: Tensor = self.second_look(image, first, features)
+            return looked
         out: Tensor = self.decoder(image, maps, self.bottleneck(maps.stage4))
         return out
 
@@ -123,7 +124,7 @@ class _Decoder(nn.Module):
 
     def with_features(self, image: Tensor, maps: EncoderMaps, deepest: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and the maps that they were made of at the resolution of the stem (with ``detail``)."""
-        features: Tensor = self.top.features(image, self._joined(maps, deepest))
+        features: Tensor = self.top.features(image, self._joined(maps, deepest))  # type: ignore[operator]
         return self.top.out(features), features
 
     def _joined(self, maps: EncoderMaps, deepest: Tensor) -> Tensor:
