@@ -22,7 +22,7 @@ LOOK_CARD, LOOK_WEIGHTS = "second_look.json", "second_look.pt"
 LOOK_PREFIX = "second_look."
 
 
-def fine_card(models: Path) -> ModelCard:
+def fine_card(models: str | Path) -> ModelCard:
     """Card of the network as it runs: of the second look where there is one, whose hash then stands for both files.
 
     Raises
@@ -30,10 +30,9 @@ def fine_card(models: Path) -> ModelCard:
     ModelError
         ``MODEL_CARD``.
     """
-    first = ModelCard.read(models)
-    if not (models / LOOK_CARD).is_file():
+    first, look = _cards(Path(models))
+    if look is None:
         return first
-    look = ModelCard.read(models, LOOK_CARD)
     both = hashlib.sha256(f"{first.weights_sha256}{look.weights_sha256}".encode()).hexdigest()
     return replace(look, weights_sha256=both)
 
@@ -51,11 +50,10 @@ def load_fine(models: Path) -> nn.Module:
     ModelError
         As of :meth:`ModelCard.load_weights`.
     """
-    first = ModelCard.read(models)
-    if not (models / LOOK_CARD).is_file():
+    first, look = _cards(models)
+    if look is None:
         net: nn.Module = first.load_weights(models)
         return net
-    look = ModelCard.read(models, LOOK_CARD)
     return look.load_weights(models, LOOK_WEIGHTS, beside=first.checked_state(models))
 
 
@@ -75,3 +73,9 @@ def fine_network(models: str | Path) -> Any:
     states = [torch.load(folder / name, map_location="cpu", weights_only=True) for name in names]
     net.load_state_dict({key: value for state in states for key, value in state.items()})
     return net
+
+
+def _cards(models: Path) -> tuple[ModelCard, ModelCard | None]:
+    """Cards of the fine network and, where there is one, of its second look."""
+    look = ModelCard.read(models, LOOK_CARD) if (models / LOOK_CARD).is_file() else None
+    return ModelCard.read(models), look

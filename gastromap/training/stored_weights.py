@@ -90,7 +90,8 @@ def store_part(run: Path, target: Path, prefix: str, *, behind: Path, precision:
     UsageError
         ``PUBLISH_INPUT`` where the other weights of the training are not those of ``behind``.
     """
-    state = _in_precision(_mean([run]), precision)
+    whole = torch.load(run / WEIGHTS_NAME, map_location="cpu", weights_only=True)
+    state = _in_precision(whole, precision)
     others = torch.load(behind, map_location="cpu", weights_only=True)
     rest = {key: value for key, value in state.items() if not key.startswith(prefix)}
     if rest.keys() != others.keys() or not all(torch.equal(value, others[key]) for key, value in rest.items()):

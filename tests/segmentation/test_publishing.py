@@ -64,11 +64,15 @@ def _run(folder: Path, network: dict[str, object], **profile: object) -> Path:
     return folder
 
 
+def _coarse_run(folder: Path) -> Path:
+    return _run(folder, _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"])
+
+
 def test_both_networks_are_published_in_half_precision_with_their_hashes(
     tmp_path: Path, volumes: list[dict[str, str]]
 ) -> None:
     fine = _run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
-    coarse = _run(tmp_path / "coarse", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"])
+    coarse = _coarse_run(tmp_path / "coarse")
     (tmp_path / "datalist.json").write_text(
         json.dumps({"training": [], "validation": volumes[:1], "test": volumes[1:]})
     )
@@ -144,27 +148,28 @@ class TestCommand:
 class TestSecondLook:
     """A network behind the fine one, published beside it in a file of its own."""
 
-    @staticmethod
-    def _runs(folder: Path) -> tuple[Path, Path, Path]:
-        coarse = _run(
-            folder / "coarse", _COARSE, spacing_mm=[8, 8, 8], patch=[16, 32, 32], regions=["stomach", "tumour"]
+    @pytest.fixture
+    def runs(self, tmp_path: Path, volumes: list[dict[str, str]]) -> tuple[Path, Path, Path]:
+        """Trainings of fine and coarse network and of a second look behind the fine one, beside a datalist."""
+        (tmp_path / "datalist.json").write_text(
+            json.dumps({"training": volumes[1:], "validation": volumes[:1], "test": []})
         )
-        fine = _run(folder / "fine", {**_FINE, "detail": 4}, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+        fine = _run(tmp_path / "fine", {**_FINE, "detail": 4}, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
         both = {**_FINE, "detail": 4, "second_look": 8}
-        look = _run(folder / "look", both, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+        look = _run(tmp_path / "look", both, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
         first = torch.load(fine / WEIGHTS_NAME, weights_only=True)
-        all_of_it = torch.load(look / WEIGHTS_NAME, weights_only=True)
-        torch.save({**all_of_it, **first}, look / WEIGHTS_NAME)
-        return fine, coarse, look
+        torch.save({**torch.load(look / WEIGHTS_NAME, weights_only=True), **first}, look / WEIGHTS_NAME)
+        return fine, _coarse_run(tmp_path / "coarse"), look
 
-    @staticmethod
-    def _datalist(folder: Path, volumes: list[dict[str, str]]) -> None:
-        content = {"training": volumes[1:], "validation": volumes[:1], "test": []}
-        (folder / "datalist.json").write_text(json.dumps(content))
+    @pytest.fixture
+    def models(self, runs: tuple[Path, Path, Path], tmp_path: Path) -> Path:
+        """All of it, published."""
+        fine, coarse, look = runs
+        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
+        return tmp_path / "bundle" / "models"
 
-    def test_leaves_the_file_of_the_fine_network_as_it_was(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
-        fine, coarse, look = self._runs(tmp_path)
-        self._datalist(tmp_path, volumes)
+    def test_leaves_the_file_of_the_fine_network_as_it_was(self, runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+        fine, coarse, look = runs
         bundle = tmp_path / "bundle"
         publish_segmentation(fine, coarse, tmp_path, bundle, command="first")
         before = (bundle / "models" / WEIGHTS_NAME).read_bytes()
@@ -180,13 +185,9 @@ class TestSecondLook:
         assert not (bundle / "models" / LOOK_WEIGHTS).exists()
 
     def test_runs_as_it_was_trained_in_the_finder_and_in_the_bundle(
-        self, tmp_path: Path, volumes: list[dict[str, str]]
+        self, runs: tuple[Path, Path, Path], models: Path, tmp_path: Path
     ) -> None:
-        fine, coarse, look = self._runs(tmp_path)
-        self._datalist(tmp_path, volumes)
-        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
-        models = tmp_path / "bundle" / "models"
-        trained = fine_network(look).eval()
+        trained = fine_network(runs[2]).eval()
         image = torch.rand(1, 1, 32, 32, 32)
         with torch.inference_mode():
             expected = trained(image)
@@ -194,18 +195,13 @@ class TestSecondLook:
                 torch.testing.assert_close(net(image), expected, atol=0.05, rtol=0.05)  # half precision
             assert (expected - load_fine(fine_only(models, tmp_path))(image)).abs().max() > 0.1
 
-    def test_is_part_of_the_identity_of_the_model(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
-        fine, coarse, look = self._runs(tmp_path)
-        self._datalist(tmp_path, volumes)
-        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
-        models = tmp_path / "bundle" / "models"
+    def test_is_part_of_the_identity_of_the_model(self, models: Path, tmp_path: Path) -> None:
         alone = fine_card(fine_only(models, tmp_path)).weights_sha256
         assert alone == ModelCard.read(models).weights_sha256
         assert fine_card(models).weights_sha256 not in (alone, ModelCard.read(models, LOOK_CARD).weights_sha256)
 
-    def test_behind_other_weights_is_refused(self, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
-        fine, coarse, look = self._runs(tmp_path)
-        self._datalist(tmp_path, volumes)
+    def test_behind_other_weights_is_refused(self, runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+        fine, coarse, look = runs
         state = torch.load(fine / WEIGHTS_NAME, weights_only=True)
         state["decoder.top.out.bias"] += 1
         torch.save(state, fine / WEIGHTS_NAME)
@@ -214,11 +210,8 @@ class TestSecondLook:
         assert not (tmp_path / "bundle").exists()
 
     @pytest.mark.parametrize("name", [LOOK_WEIGHTS, WEIGHTS_NAME])
-    def test_that_is_damaged_is_refused(self, name: str, tmp_path: Path, volumes: list[dict[str, str]]) -> None:
-        fine, coarse, look = self._runs(tmp_path)
-        self._datalist(tmp_path, volumes)
-        publish_segmentation(fine, coarse, tmp_path, tmp_path / "bundle", command="it", second_look=look)
-        path = tmp_path / "bundle" / "models" / name
+    def test_that_is_damaged_is_refused(self, name: str, models: Path) -> None:
+        path = models / name
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(ModelError, match="WEIGHTS_HASH"):
             TumourFinder.load(path.parent)

@@ -78,11 +78,12 @@ class SegmentationNet(nn.Module):
             image = without_meta(image)
             check_divisible(image, self.preset)
         maps = self.encoder(image)
+        deepest = self.bottleneck(maps.stage4)
         if self.second_look is not None:
-            first, features = self.decoder.with_features(image, maps, self.bottleneck(maps.stage4))  # type: ignore[operator]
+            first, features = self.decoder.with_features(image, maps, deepest)  # type: ignore[operator]
             looked: Tensor = self.second_look(image, first, features)
             return looked
-        out: Tensor = self.decoder(image, maps, self.bottleneck(maps.stage4))
+        out: Tensor = self.decoder(image, maps, deepest)
         return out
 
 
