@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +51,45 @@ def test_one_killed_while_the_next_is_started_is_the_same_error(
     monkeypatch.setattr(ProcessPoolExecutor, "submit", fail)
     with pytest.raises(error):
         list(map_in_processes(abs, [1, 2], workers=2))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_when_the_run_itself_is_ended_no_process_of_it_is_left_behind(by: signal.Signals) -> None:
+    code = (
+        "import time; from gastromap.synthetic.processes import map_in_processes; "
+        "list(map_in_processes(time.sleep, [90, 90], workers=2))"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        # The run, its fork server, two workers; the tracker of shared resources is a fifth.
+        _until(lambda: len(_session(run.pid)) >= 4)
+        run.send_signal(by)
+        run.wait(timeout=30)
+        _until(lambda: not _session(run.pid))
+    finally:
+        for left in _session(run.pid):
+            os.kill(left, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """Living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == leader and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_who_stops_taking_results_waits_only_for_the_jobs_that_run() -> None:
