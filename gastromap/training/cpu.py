@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from monai.data import ThreadDataLoader
+from monai.data.thread_buffer import buffer_iterator
 from threadpoolctl import threadpool_limits
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 __all__ = ["BackgroundLoader", "keep_memory"]
 
@@ -34,6 +36,20 @@ class BackgroundLoader(ThreadDataLoader):
 
     def __init__(self, dataset: Dataset[Any], **kwargs: Any) -> None:
         super().__init__(_WithOneThread(dataset), **kwargs)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Batches, made ahead by the thread; what goes wrong in it is raised here, not lost as by MONAI's loader."""
+        failed: list[Exception] = []
+
+        def source() -> Iterator[Any]:
+            try:
+                yield from DataLoader.__iter__(self)
+            except Exception as error:  # noqa: BLE001 -- of any kind, and raised below
+                failed.append(error)
+
+        yield from buffer_iterator(source(), self.buffer_size, self.buffer_timeout, self.repeats)
+        if failed:
+            raise failed[0]
 
 
 #: Of each thread: whether it computes with one thread already. libgomp keeps the number per thread.

@@ -52,6 +52,22 @@ def test_an_item_asked_for_by_the_main_thread_leaves_its_threads_alone(two_threa
     assert BackgroundLoader(_Numbers(), num_workers=0).dataset[3]["threads"] == 2
 
 
+class _Broken(_Numbers):
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index == 3:
+            msg = "a file that is damaged"
+            raise OSError(msg)
+        return super().__getitem__(index)
+
+
+def test_an_error_in_the_loaders_thread_ends_the_training_and_not_just_the_epoch() -> None:
+    """MONAI's thread dies silently, and an epoch without a single step looks like one that is finished."""
+    batches = iter(BackgroundLoader(_Broken(), batch_size=2, num_workers=0))
+    assert next(batches)["value"].tolist() == [0, 1]
+    with pytest.raises(OSError, match="a file that is damaged"):
+        list(batches)
+
+
 _TWICE = """
 import resource, torch, gastromap.training as training
 training.keep_memory(torch.device({device!r}))
