@@ -18,6 +18,7 @@ NETWORK_TYPES: Final = MappingProxyType(
         "GTRNet": "gastromap.models.gtrnet",
         "SegmentationNet": "gastromap.models.longitudinal.segmentation",
         "LongitudinalNet": "gastromap.models.longitudinal.network",
+        "WallNet": "gastromap.models.wall",
         "SegResNet": "monai.networks.nets.segresnet",
     }
 )

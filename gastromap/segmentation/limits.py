@@ -37,6 +37,9 @@ class FinderLimits:
         tumours are often drawn with doubt but alone; in images unlike those of the training doubt lies in many places.
     stomach_ml : float
         Smallest stomach: below it the volume shows none.
+    wall_weight : float
+        How much a logit of the wall network counts beside the logarithm of a part's weight when it is decided which
+        part is the tumour. 0 where the wall network has no say.
     """
 
     threshold: float = 0.5
@@ -50,6 +53,7 @@ class FinderLimits:
     doubtful_share: float = 0.35
     doubtful_parts: int = 45
     stomach_ml: float = 20.0
+    wall_weight: float = 0.0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> FinderLimits:

@@ -1,7 +1,7 @@
-"""Weights of the fine network: those of its first decoder, and of a second look in a file of its own.
+"""Weights of the fine network, of a second look behind it and of the wall network, each in a file of its own.
 
 The second look is trained behind a finished network that stays as it is, and is published beside it: a new one leaves
-the large file alone.
+the large file alone. So does the wall network, which is trained without either.
 """
 
 from __future__ import annotations
@@ -14,10 +14,24 @@ from typing import Any
 from torch import nn
 
 from gastromap.model_card import WEIGHTS_NAME, ModelCard
+from gastromap.segmentation.limits import FinderLimits
 
-__all__ = ["LOOK_CARD", "LOOK_PREFIX", "LOOK_WEIGHTS", "fine_card", "fine_network", "load_fine"]
+__all__ = [
+    "LOOK_CARD",
+    "LOOK_PREFIX",
+    "LOOK_WEIGHTS",
+    "WALL_CARD",
+    "WALL_WEIGHTS",
+    "finder_limits",
+    "fine_card",
+    "fine_network",
+    "load_fine",
+    "load_wall",
+    "shown_card",
+]
 
 LOOK_CARD, LOOK_WEIGHTS = "second_look.json", "second_look.pt"
+WALL_CARD, WALL_WEIGHTS = "wall.json", "wall.pt"
 #: Beginning of the names of its weights in the network.
 LOOK_PREFIX = "second_look."
 
@@ -35,6 +49,48 @@ def fine_card(models: str | Path) -> ModelCard:
         return first
     both = hashlib.sha256(f"{first.weights_sha256}{look.weights_sha256}".encode()).hexdigest()
     return replace(look, weights_sha256=both)
+
+
+def shown_card(models: str | Path) -> ModelCard:
+    """Card of :func:`fine_card` with one hash of all weights that look for the tumour, the wall network's too.
+
+    Raises
+    ------
+    ModelError
+        ``MODEL_CARD``.
+    """
+    card, folder = fine_card(models), Path(models)
+    if not (folder / WALL_CARD).is_file():
+        return card
+    wall = ModelCard.read(folder, WALL_CARD)
+    both = hashlib.sha256(f"{card.weights_sha256}{wall.weights_sha256}".encode()).hexdigest()
+    return replace(card, weights_sha256=both)
+
+
+def finder_limits(models: Path) -> FinderLimits:
+    """Limits of a published finder: those of the network that was published last.
+
+    Raises
+    ------
+    ModelError
+        ``MODEL_CARD``.
+    """
+    last = ModelCard.read(models, WALL_CARD) if (models / WALL_CARD).is_file() else fine_card(models)
+    return FinderLimits.from_mapping(last.training.get("limits", {}))
+
+
+def load_wall(models: Path) -> nn.Module | None:
+    """Read the wall network of a published bundle; None where there is none.
+
+    Raises
+    ------
+    ModelError
+        As of :meth:`ModelCard.load_weights`.
+    """
+    if not (models / WALL_CARD).is_file():
+        return None
+    net: nn.Module = ModelCard.read(models, WALL_CARD).load_weights(models, WALL_WEIGHTS)
+    return net
 
 
 def load_fine(models: Path) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,21 @@ from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS, TumourFinder
 from gastromap.segmentation.limits import FinderLimits
-from gastromap.segmentation.weights import LOOK_CARD, LOOK_PREFIX, LOOK_WEIGHTS
+from gastromap.segmentation.weights import (
+    LOOK_CARD,
+    LOOK_PREFIX,
+    LOOK_WEIGHTS,
+    WALL_CARD,
+    WALL_WEIGHTS,
+    finder_limits,
+)
 from gastromap.training.stored_weights import check_run, install, store_part, store_weights
 from gastromap.training.volume_datalist import read_volume_datalist
 
-__all__ = ["finder_metrics", "publish_segmentation"]
+__all__ = ["finder_metrics", "publish_segmentation", "publish_wall"]
 
 _log = logging.getLogger(__name__)
+_FINDER_FILES = (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME, LOOK_WEIGHTS, LOOK_CARD)
 #: Overlap from which a tumour counts as found.
 _FOUND = 0.1
 
@@ -100,8 +108,63 @@ def publish_segmentation(
         metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
         training = {**card.training, "metrics": {"validation": metrics}}
         card.published(weights_sha256=card.weights_sha256, training=training).write(staging, card_name)
-        names = (COARSE_WEIGHTS, COARSE_CARD, WEIGHTS_NAME, CARD_NAME, LOOK_WEIGHTS, LOOK_CARD)
+        # A wall network brings limits for the networks that it was published with.
+        names = (*_FINDER_FILES, WALL_WEIGHTS, WALL_CARD)
         install(staging, bundle / "models", names)
+    return metrics
+
+
+def publish_wall(
+    run: Path,
+    data: Path | Sequence[Path],
+    bundle: Path,
+    *,
+    command: str,
+    tumour_value: int = 2,
+    limits: Mapping[str, Any] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Put a wall network beside the networks of a published bundle, which stay as they are.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``model.pt`` and ``model.json`` of a training with ``configs/wall.yaml``.
+    data, bundle, command, tumour_value, progress
+        As of :func:`publish_segmentation`.
+    limits : mapping, optional
+        Values of :class:`gastromap.segmentation.FinderLimits` that differ from those of the bundle.
+
+    Returns
+    -------
+    dict
+        Of :func:`finder_metrics`.
+
+    Raises
+    ------
+    UsageError
+        ``PUBLISH_INPUT`` if the run has no weights, or a code of the datalist.
+    ModelError
+        If the bundle is not published.
+    """
+    check_run(run)
+    splits = read_volume_datalist(data)
+    models = bundle / "models"
+    with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
+        staging = Path(scratch)
+        # What lies there already takes part in the measurement and is not written again.
+        for name in _FINDER_FILES:
+            if (models / name).is_file():
+                (staging / name).symlink_to((models / name).resolve())
+        made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
+        made["limits"] = asdict(replace(finder_limits(staging), **(limits or {})))
+        card = _halved([run], staging, WALL_WEIGHTS, made)
+        card.write(staging, WALL_CARD)
+        finder = TumourFinder.load(staging, device=torch.device("cpu"))
+        metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
+        training = {**card.training, "metrics": {"validation": metrics}}
+        card.published(weights_sha256=card.weights_sha256, training=training).write(staging, WALL_CARD)
+        install(staging, models, (WALL_WEIGHTS, WALL_CARD))
     return metrics
 
 

@@ -106,3 +106,19 @@ class TestCommands:
         )  # fmt: skip
         assert ModelCard.read(tmp_path).volume_profile().regions == ("stomach", "tumour")
         assert (tmp_path / "model.pt").is_file()
+
+    def test_the_wall_network_trains_with_its_overlay_on_the_stomachs_of_the_masks(
+        self, volumes: Path, tmp_path: Path
+    ) -> None:
+        run_bundle(
+            BUNDLE,
+            "--config_file", "['configs/train.yaml','configs/wall.yaml']",
+            "--dataset_dir", str(volumes), "--ckpt_dir", str(tmp_path), "--organ", "[1,2]",
+            "--max_epochs", "2", "--batch_size", "2", "--cells", "64", "--network_args::channels", "8",
+        )  # fmt: skip
+        card = ModelCard.read(tmp_path)
+        assert card.network["type"] == "WallNet"
+        weights = torch.load(tmp_path / "model.pt", weights_only=True)
+        card.build().load_state_dict(weights)
+        # Its scale is that of the cells it was shown, not that of a new network.
+        assert not torch.allclose(weights["scale.running_mean"], torch.zeros(()))

@@ -98,6 +98,22 @@ def test_a_small_part_in_the_stomach_is_taken_before_a_larger_one_that_only_touc
     assert found.centre_lps == pytest.approx(inside[0], abs=2.0)
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_wall_network_can_prefer_the_smaller_of_two(weight: float) -> None:
+    small = ((-60.0, -40.0, -10.0), 9.0, _TUMOUR)
+    finder = _finder(wall_weight=weight)
+
+    def near_the_small_one(_hu, _affine, stomach, stomach_grid, grid):
+        assert stomach.shape == stomach_grid.shape
+        index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)[..., ::-1]
+        points = index @ grid.affine_lps[:3, :3].T + grid.affine_lps[:3, 3]
+        return np.where(np.linalg.norm(points - small[0], axis=-1) < 6, 4.0, -6.0)
+
+    finder._wall = near_the_small_one
+    found = finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION, small]), _FEET_TO_HEAD)
+    assert found.centre_lps == pytest.approx((small if weight else _LESION)[0], abs=1.0)
+
+
 def test_what_does_not_reach_the_stomach_is_no_tumour_of_it() -> None:
     elsewhere = ((60.0, 60.0, -30.0), 15.0, _TUMOUR)
     hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, elsewhere])
@@ -112,6 +128,25 @@ def test_a_tumour_larger_than_a_window_is_drawn_whole() -> None:
     # From end to end; the slices at its edge, which share voxels with the fat, are left out.
     assert (drawn[0], drawn[-1]) == pytest.approx((true[0], true[-1]), abs=2)
     assert found.mask.sum() == pytest.approx((hu == _TUMOUR).sum(), rel=0.2)
+
+
+def test_windows_far_from_the_stomach_are_not_computed_which_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stomach lies aslant in its box, so that corners of the box hold none of it."""
+    aslant = [((x, x, x / 3), 14.0, _WATER) for x in np.arange(-55.0, 56.0, 4.0)]
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [*aslant, ((10.0, 12.0, 4.0), 10.0, _TUMOUR)])
+    calls: dict[bool, int] = {}
+    masks = {}
+    for skipping in (True, False):
+        finder = _finder(window=(16, 32, 32))
+        windows: list[Tensor] = []
+        finder._fine.register_forward_hook(lambda _network, given, _output, seen=windows: seen.append(given[0]))
+        if not skipping:
+            monkeypatch.setattr(finder, "_looked_at", lambda window, fine=finder._fine: fine(window[:, :1]))
+        masks[skipping] = finder(hu, _FEET_TO_HEAD).mask
+        calls[skipping] = len(windows)
+    assert masks[True].any()
+    assert np.array_equal(masks[True], masks[False])
+    assert calls[True] < 0.8 * calls[False]
 
 
 @pytest.mark.parametrize(

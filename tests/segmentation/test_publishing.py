@@ -22,8 +22,17 @@ from gastromap.models.registry import build_network
 from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.lazy import LazyTumourFinder
 from gastromap.segmentation.limits import FinderLimits
-from gastromap.segmentation.weights import LOOK_CARD, LOOK_WEIGHTS, fine_card, fine_network, load_fine
-from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation
+from gastromap.segmentation.weights import (
+    LOOK_CARD,
+    LOOK_WEIGHTS,
+    WALL_CARD,
+    WALL_WEIGHTS,
+    fine_card,
+    fine_network,
+    load_fine,
+    shown_card,
+)
+from gastromap.training.segmentation_publishing import finder_metrics, publish_segmentation, publish_wall
 from gastromap.training.stored_weights import store_weights
 
 _FINE = {"type": "SegmentationNet", "preset": "tiny"}
@@ -134,6 +143,24 @@ class TestCommand:
         wanted = FinderLimits(probability=0.5, window=(32, 64, 96))
         assert FinderLimits.from_mapping(dict(options.limit)) == wanted
 
+    @pytest.mark.parametrize(
+        "networks",
+        [
+            [],
+            ["--fine", "F"],
+            ["--coarse", "C"],
+            ["--wall", "W", "--fine", "F", "--coarse", "C"],
+            ["--second-look", "L"],
+        ],
+        ids=lambda words: " ".join(words) or "none",
+    )
+    def test_networks_that_make_no_bundle_together_are_refused(self, networks: list[str], tmp_path: Path) -> None:
+        parser = argparse.ArgumentParser()
+        publish_command.register(parser.add_subparsers(), argparse.ArgumentParser(add_help=False))
+        options = parser.parse_args(["publish-segmentation", *networks, "--data", str(tmp_path)])
+        with pytest.raises(UsageError, match="PUBLISH_INPUT"):
+            options.run(options)
+
     def test_every_name_that_is_taken_is_a_limit(self) -> None:
         names = {field.name for field in dataclasses.fields(FinderLimits)}
         assert set(publish_command.LIMITS) == names
@@ -215,6 +242,70 @@ class TestSecondLook:
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(ModelError, match="WEIGHTS_HASH"):
             TumourFinder.load(path.parent)
+
+
+class TestWall:
+    """A network for the stomach's wall, put beside those of a published bundle."""
+
+    @pytest.fixture
+    def models(self, tmp_path: Path, volumes: list[dict[str, str]]) -> Path:
+        """A bundle without it."""
+        (tmp_path / "datalist.json").write_text(
+            json.dumps({"training": volumes[1:], "validation": volumes[:1], "test": []})
+        )
+        fine = _run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+        bundle = tmp_path / "bundle"
+        limits = {"stomach_ml": 0.0, "probability": 0.7}
+        publish_segmentation(fine, _coarse_run(tmp_path / "coarse"), tmp_path, bundle, command="first", limits=limits)
+        return bundle / "models"
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Path:
+        """Its training."""
+        return _run(tmp_path / "wall", {"type": "WallNet", "channels": 8}, spacing_mm=[4, 2.8, 2.8], patch=[1, 1, 1])
+
+    def test_leaves_the_other_files_as_they_were_and_adds_its_own(
+        self, models: Path, run: Path, tmp_path: Path
+    ) -> None:
+        before = {path.name: path.read_bytes() for path in models.iterdir()}
+        metrics = publish_wall(run, tmp_path, models.parent, command="wall", limits={"wall_weight": 2.0})
+        after = {path.name: path.read_bytes() for path in models.iterdir()}
+        assert set(after) - set(before) == {WALL_WEIGHTS, WALL_CARD}
+        assert all(after[name] == content for name, content in before.items())
+        card = ModelCard.read(models, WALL_CARD)
+        assert card.training["command"] == "wall"
+        assert card.training["metrics"]["validation"] == metrics
+        # Its limits are those of the bundle, but for what was given.
+        expected = FinderLimits(window=(32, 32, 32), stomach_ml=0.0, probability=0.7, wall_weight=2.0)
+        finder = TumourFinder.load(models)
+        assert finder.limits == expected
+        assert finder._wall is not None
+
+    def test_is_part_of_the_identity_of_the_model(self, models: Path, run: Path, tmp_path: Path) -> None:
+        alone = shown_card(models)
+        assert alone.weights_sha256 == fine_card(models).weights_sha256
+        publish_wall(run, tmp_path, models.parent, command="wall")
+        hashes = {alone.weights_sha256, ModelCard.read(models, WALL_CARD).weights_sha256}
+        assert shown_card(models).weights_sha256 not in hashes
+
+    def test_does_not_outlive_the_networks_it_was_published_with(self, models: Path, run: Path, tmp_path: Path) -> None:
+        publish_wall(run, tmp_path, models.parent, command="wall")
+        publish_segmentation(tmp_path / "fine", tmp_path / "coarse", tmp_path, models.parent, command="second")
+        assert TumourFinder.load(models)._wall is None
+
+    def test_that_is_damaged_is_refused(self, models: Path, run: Path, tmp_path: Path) -> None:
+        publish_wall(run, tmp_path, models.parent, command="wall")
+        path = models / WALL_WEIGHTS
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        with pytest.raises(ModelError, match="WEIGHTS_HASH"):
+            TumourFinder.load(models)
+
+    def test_needs_a_published_bundle_and_a_training(self, models: Path, run: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="PUBLISH_INPUT"):
+            publish_wall(tmp_path, tmp_path, models.parent, command="wall")
+        with pytest.raises(ModelError, match=r"MODEL_CARD|WEIGHTS_MISSING"):
+            publish_wall(run, tmp_path, tmp_path / "nothing", command="wall")
+        assert not (tmp_path / "nothing").exists()
 
 
 def fine_only(models: Path, folder: Path) -> Path:

@@ -1,0 +1,160 @@
+"""The stomach's wall by depth: what lies how far from the lumen, averaged along the wall.
+
+A tumour of T1 lies within the wall. What gives it away is that the wall's layers are missing: bright mucosa, and dark
+submucosa below it, which are one to two millimetres thick and drown in the noise of a voxel. Averaged over a few
+millimetres along the wall, at a given depth, they stand out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from gastromap.preprocessing.volume import PatientGrid, sample_ct, sample_mask
+
+__all__ = ["CELL", "DEPTHS_MM", "WALL_CHANNELS", "WALL_SPACING_MM", "WallProfile", "wall_profile"]
+
+#: (slice, row, column): fine enough for the layers.
+WALL_SPACING_MM = (1.0, 0.7, 0.7)
+#: Voxels of a cell.
+CELL = 4
+#: Limits of the depths, from the lumen outwards.
+DEPTHS_MM = (0.0, 0.8, 1.6, 2.4, 3.2, 4.0, 5.0, 6.5, 8.5)
+#: Standard deviations of the averages along the wall, in mm; 0 is the cell alone.
+_ALONG_MM = (0.0, 3.0, 6.0)
+#: For each average and depth: mean of the soft tissue, and its share.
+WALL_CHANNELS = 2 * (len(DEPTHS_MM) - 1) * len(_ALONG_MM)
+_WINDOW_HU = (-160.0, 240.0)
+#: Fat and gas end, soft tissue begins.
+_SOFT_HU = -80.0
+#: Gas, and where it ends at the wall, half-way to mucosa in this window; the same of fluid.
+_GAS_HU, _GAS_END_HU = -136.0, -20.0
+_FLUID_HU, _FLUID_END_HU = (-24.0, 52.0), 60.0
+#: Smoothing before the lumen is looked for, and at its border.
+_SMOOTH_MM, _BORDER_MM = 1.2, 0.7
+_LEAST_LUMEN_ML = 1.0
+#: Voxels. What is thinner than twice the first is no lumen; smoothing and this take the second off its border.
+_OPENED, _REGROWN = 2, 4
+#: Around the stomach, for the wall and the inaccuracy of the stomach.
+_MARGIN_MM = 12.0
+#: Cells with fewer voxels of the wall are none of it.
+_LEAST_VOXELS = 8
+
+
+@dataclass(frozen=True)
+class WallProfile:
+    """Depth profile of the wall in cells of 4 x 4 x 4 voxels.
+
+    Attributes
+    ----------
+    grid : PatientGrid
+        Of the cells, 4 x 2.8 x 2.8 mm.
+    values : array of float16, shape (:data:`WALL_CHANNELS`, D, H, W)
+        Averages, in each the depths from the lumen outwards, in each two channels: mean of the soft tissue, in hundreds
+        of HU above the median of the wall at that depth, and its share, 0 to 1. 0 where there is none.
+    wall : array of bool, shape (D, H, W)
+        Cells that hold wall.
+    """
+
+    grid: PatientGrid
+    values: NDArray[np.float16]
+    wall: NDArray[np.bool_]
+
+
+def wall_profile(
+    hu: NDArray[np.floating],
+    affine_lps: NDArray[np.floating],
+    stomach: NDArray[np.bool_],
+    stomach_grid: PatientGrid,
+) -> WallProfile:
+    """Profile of the wall of one stomach.
+
+    Parameters
+    ----------
+    hu : array, shape (slices, rows, columns)
+    affine_lps : array, shape (4, 4)
+        (column, row, slice, 1) to mm.
+    stomach : array of bool, shape ``stomach_grid.shape``
+        Wall and lumen, to within some millimetres; not empty.
+    stomach_grid : PatientGrid
+    """
+    grid = _grid(stomach, stomach_grid)
+    scaled = sample_ct(hu, affine_lps, grid, window_hu=_WINDOW_HU)
+    values = scaled * (_WINDOW_HU[1] - _WINDOW_HU[0]) + _WINDOW_HU[0]
+    organ = sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5
+    depth = _depth_mm(values, organ)
+    soft = values > _SOFT_HU
+    counts = []
+    for low, high in itertools.pairwise(DEPTHS_MM):
+        layer = (depth > low) & (depth <= high)
+        tissue = layer & soft
+        counts.append((_pooled(layer), _pooled(tissue), _pooled(np.where(tissue, values, 0))))
+    wall = np.sum([layer for layer, _, _ in counts], axis=0) >= _LEAST_VOXELS
+    cells = PatientGrid.around(
+        grid.point([(n - 1) / 2 for n in grid.shape]),
+        tuple(CELL * step for step in grid.spacing_mm),  # type: ignore[arg-type]
+        tuple(n // CELL for n in grid.shape),  # type: ignore[arg-type]
+    )
+    channels = [channel for along in _ALONG_MM for layer in counts for channel in _averaged(layer, along, cells, wall)]
+    return WallProfile(cells, np.stack(channels).astype(np.float16), wall)
+
+
+def _grid(stomach: NDArray[np.bool_], stomach_grid: PatientGrid) -> PatientGrid:
+    """Voxels around the stomach, whole cells of them."""
+    index = np.argwhere(stomach)
+    low, high = (np.asarray(stomach_grid.point(corner)) for corner in (index.min(axis=0), index.max(axis=0)))
+    sides = (high - low + 2 * _MARGIN_MM)[::-1]
+    shape = [-(-int(np.ceil(side / step)) // CELL) * CELL for side, step in zip(sides, WALL_SPACING_MM, strict=True)]
+    return PatientGrid.around((low + high) / 2, WALL_SPACING_MM, (shape[0], shape[1], shape[2]))
+
+
+def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance from the lumen's border, negative in it."""
+    smooth, border = _smoothed(values, _SMOOTH_MM), _smoothed(values, _BORDER_MM)
+    lumen = np.zeros(values.shape, np.bool_)
+    # Half-way between gas and wall is brighter than half-way between gas and fluid, and darker than fluid.
+    for low, high, end in ((-np.inf, _GAS_HU, _GAS_END_HU), (*_FLUID_HU, _FLUID_END_HU)):
+        sure = ndimage.binary_opening((smooth > low) & (smooth < high) & organ, iterations=_OPENED)
+        labels, _ = ndimage.label(sure)
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        large = sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML
+        lumen |= ndimage.binary_dilation(large[labels], iterations=_REGROWN, mask=(border < end) & organ)
+    image = SimpleITK.GetImageFromArray(lumen.astype(np.uint8))
+    image.SetSpacing(WALL_SPACING_MM[::-1])
+    distance = SimpleITK.GetArrayFromImage(
+        SimpleITK.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    )
+    # Neighbours share the steps of the voxels and the noise of the border; the border itself lies half a voxel outside
+    # the last voxel of the lumen.
+    return _smoothed(distance, _BORDER_MM) - WALL_SPACING_MM[1] / 2
+
+
+def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float32]:
+    out: NDArray[np.float32] = ndimage.gaussian_filter(
+        values, [sigma_mm / step for step in WALL_SPACING_MM], truncate=2.0
+    )
+    return out
+
+
+def _pooled(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Sums over cells."""
+    d, h, w = (n // CELL for n in values.shape)
+    parts = values.reshape(d, CELL, h, CELL, w, CELL)
+    return parts.sum(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _averaged(
+    layer: tuple[NDArray[np.float32], ...], along_mm: float, cells: PatientGrid, wall: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    sigma = [along_mm / step for step in cells.spacing_mm]
+    voxels, soft, total = (ndimage.gaussian_filter(each, sigma, truncate=3.0) if along_mm else each for each in layer)
+    known = wall & (soft > 0.3)
+    mean = total / np.maximum(soft, 1e-2)
+    middle = float(np.median(mean[known])) if known.any() else 0.0
+    return np.where(known, (mean - middle) / 100, 0), np.where(wall, soft / np.maximum(voxels, 1e-2), 0)
