@@ -25,7 +25,7 @@ class WallNet(nn.Module):
     -----
     Input (batch, in_channels, D, H, W), in training cells in any order; output (batch, 1, D, H, W), one tumour logit a
     cell. What lies around a cell is in its averages already: convolutions over neighbours learnt far more slowly (of 46
-    synthetic T1, the highest cell lay in 9 after 300 steps of four crops, five minutes; in 31 after as long of this one).
+    synthetic T1, the highest cell lay in 9 after five minutes, and in 31 after five minutes of this one).
     """
 
     def __init__(self, channels: int = 128, in_channels: int = WALL_CHANNELS) -> None:
