@@ -123,6 +123,28 @@ class PatientGrid:
         return cls((x - half[2], y - half[1], z - half[0]), spacing_mm, shape)
 
     @classmethod
+    def around_box(
+        cls,
+        corners_lps: tuple[Sequence[float], Sequence[float]],
+        spacing_mm: _Triple,
+        *,
+        margin_mm: float,
+        multiples: tuple[int, int, int],
+        least: tuple[int, int, int] = (1, 1, 1),
+    ) -> PatientGrid:
+        """Grid around a box, given by its lowest and its highest corner (x, y, z) in mm, and so much more on each side.
+
+        ``multiples`` and ``least`` are of the (slices, rows, columns).
+        """
+        low, high = (np.asarray(corner, float) for corner in corners_lps)
+        sides = (high - low + 2 * margin_mm)[::-1]
+        shape = [
+            max(-(-int(np.ceil(side / step)) // multiple) * multiple, fewest)
+            for side, step, multiple, fewest in zip(sides, spacing_mm, multiples, least, strict=True)
+        ]
+        return cls.around((low + high) / 2, spacing_mm, (shape[0], shape[1], shape[2]))
+
+    @classmethod
     def covering(
         cls, affine_lps: NDArray[np.floating], shape: tuple[int, int, int], spacing_mm: _Triple, *, multiple: int = 1
     ) -> PatientGrid:

@@ -15,7 +15,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gastromap.preprocessing.volume import PatientGrid, sample_ct, sample_mask
+from gastromap.preprocessing.volume import SOFT_TISSUE_HU, PatientGrid, sample_ct, sample_mask
 
 __all__ = ["CELL", "DEPTHS_MM", "WALL_CHANNELS", "WALL_SPACING_MM", "WallProfile", "wall_profile"]
 
@@ -29,7 +29,6 @@ DEPTHS_MM = (0.0, 0.8, 1.6, 2.4, 3.2, 4.0, 5.0, 6.5, 8.5)
 _ALONG_MM = (0.0, 3.0, 6.0)
 #: For each average and depth: mean of the soft tissue, and its share.
 WALL_CHANNELS = 2 * (len(DEPTHS_MM) - 1) * len(_ALONG_MM)
-_WINDOW_HU = (-160.0, 240.0)
 #: Fat and gas end, soft tissue begins.
 _SOFT_HU = -80.0
 #: Gas, and where it ends at the wall, half-way to mucosa in this window; the same of fluid.
@@ -84,8 +83,8 @@ def wall_profile(
     stomach_grid : PatientGrid
     """
     grid = _grid(stomach, stomach_grid)
-    scaled = sample_ct(hu, affine_lps, grid, window_hu=_WINDOW_HU)
-    values = scaled * (_WINDOW_HU[1] - _WINDOW_HU[0]) + _WINDOW_HU[0]
+    low_hu, high_hu = SOFT_TISSUE_HU
+    values = sample_ct(hu, affine_lps, grid) * (high_hu - low_hu) + low_hu
     organ = sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5
     depth = _depth_mm(values, organ)
     soft = values > _SOFT_HU
@@ -107,10 +106,8 @@ def wall_profile(
 def _grid(stomach: NDArray[np.bool_], stomach_grid: PatientGrid) -> PatientGrid:
     """Voxels around the stomach, whole cells of them."""
     index = np.argwhere(stomach)
-    low, high = (np.asarray(stomach_grid.point(corner)) for corner in (index.min(axis=0), index.max(axis=0)))
-    sides = (high - low + 2 * _MARGIN_MM)[::-1]
-    shape = [-(-int(np.ceil(side / step)) // CELL) * CELL for side, step in zip(sides, WALL_SPACING_MM, strict=True)]
-    return PatientGrid.around((low + high) / 2, WALL_SPACING_MM, (shape[0], shape[1], shape[2]))
+    low, high = (stomach_grid.point(corner) for corner in (index.min(axis=0), index.max(axis=0)))
+    return PatientGrid.around_box((low, high), WALL_SPACING_MM, margin_mm=_MARGIN_MM, multiples=(CELL, CELL, CELL))
 
 
 def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[np.float32]:

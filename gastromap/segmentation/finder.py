@@ -242,13 +242,13 @@ class TumourFinder:
     ) -> tuple[PatientGrid, NDArray[np.float32]]:
         """Probability of tumour on the fine grid over the stomach; 0 beyond the reach of its wall."""
         profile, limits = self._fine_profile, self.limits
-        low, high = (np.asarray(corner) for corner in overview.box(beyond_percent=0.0))
-        sides = (high - low + 2 * limits.reach_mm)[::-1]
-        shape = [
-            max(-(-int(np.ceil(side / step)) // multiple) * multiple, least)
-            for side, step, multiple, least in zip(sides, profile.spacing_mm, _MULTIPLES, limits.window, strict=True)
-        ]
-        grid = PatientGrid.around((low + high) / 2, profile.spacing_mm, (shape[0], shape[1], shape[2]))
+        grid = PatientGrid.around_box(
+            overview.box(beyond_percent=0.0),
+            profile.spacing_mm,
+            margin_mm=limits.reach_mm,
+            multiples=_MULTIPLES,
+            least=limits.window,
+        )
         near = self._near(grid, overview, limits.reach_mm)
         image = sample_ct(hu, affine, grid, window_hu=profile.window_hu)
         both = torch.from_numpy(np.stack([image, near]))[None]

@@ -47,8 +47,7 @@ def fine_card(models: str | Path) -> ModelCard:
     first, look = _cards(Path(models))
     if look is None:
         return first
-    both = hashlib.sha256(f"{first.weights_sha256}{look.weights_sha256}".encode()).hexdigest()
-    return replace(look, weights_sha256=both)
+    return _with_hash_of_both(look, first, look)
 
 
 def shown_card(models: str | Path) -> ModelCard:
@@ -59,12 +58,8 @@ def shown_card(models: str | Path) -> ModelCard:
     ModelError
         ``MODEL_CARD``.
     """
-    card, folder = fine_card(models), Path(models)
-    if not (folder / WALL_CARD).is_file():
-        return card
-    wall = ModelCard.read(folder, WALL_CARD)
-    both = hashlib.sha256(f"{card.weights_sha256}{wall.weights_sha256}".encode()).hexdigest()
-    return replace(card, weights_sha256=both)
+    card, wall = fine_card(models), _card_if_there(Path(models), WALL_CARD)
+    return card if wall is None else _with_hash_of_both(card, card, wall)
 
 
 def finder_limits(models: Path) -> FinderLimits:
@@ -75,7 +70,7 @@ def finder_limits(models: Path) -> FinderLimits:
     ModelError
         ``MODEL_CARD``.
     """
-    last = ModelCard.read(models, WALL_CARD) if (models / WALL_CARD).is_file() else fine_card(models)
+    last = _card_if_there(models, WALL_CARD) or fine_card(models)
     return FinderLimits.from_mapping(last.training.get("limits", {}))
 
 
@@ -87,10 +82,8 @@ def load_wall(models: Path) -> nn.Module | None:
     ModelError
         As of :meth:`ModelCard.load_weights`.
     """
-    if not (models / WALL_CARD).is_file():
-        return None
-    net: nn.Module = ModelCard.read(models, WALL_CARD).load_weights(models, WALL_WEIGHTS)
-    return net
+    card = _card_if_there(models, WALL_CARD)
+    return None if card is None else card.load_weights(models, WALL_WEIGHTS)
 
 
 def load_fine(models: Path) -> nn.Module:
@@ -133,5 +126,14 @@ def fine_network(models: str | Path) -> Any:
 
 def _cards(models: Path) -> tuple[ModelCard, ModelCard | None]:
     """Cards of the fine network and, where there is one, of its second look."""
-    look = ModelCard.read(models, LOOK_CARD) if (models / LOOK_CARD).is_file() else None
-    return ModelCard.read(models), look
+    return ModelCard.read(models), _card_if_there(models, LOOK_CARD)
+
+
+def _card_if_there(models: Path, name: str) -> ModelCard | None:
+    return ModelCard.read(models, name) if (models / name).is_file() else None
+
+
+def _with_hash_of_both(card: ModelCard, first: ModelCard, second: ModelCard) -> ModelCard:
+    """A card whose hash stands for the weights of two."""
+    both = hashlib.sha256(f"{first.weights_sha256}{second.weights_sha256}".encode()).hexdigest()
+    return replace(card, weights_sha256=both)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def publish_segmentation(
     splits = read_volume_datalist(data)
     with tempfile.TemporaryDirectory(prefix="gastromap-publish-") as scratch:
         staging = Path(scratch)
-        made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
+        made = _facts(command, splits)
         coarse_card = _halved([coarse], staging, COARSE_WEIGHTS, made)
         # The norms of the network were trained on windows of one size.
         used = {"window": ModelCard.read(stages[-1]).volume_profile().patch, **(limits or {})}
@@ -104,10 +104,7 @@ def publish_segmentation(
             card = ModelCard.read(second_look).published(weights_sha256=sha256, training=made)
             card_name = LOOK_CARD
             card.write(staging, card_name)
-        finder = TumourFinder.load(staging, device=torch.device("cpu"))
-        metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
-        training = {**card.training, "metrics": {"validation": metrics}}
-        card.published(weights_sha256=card.weights_sha256, training=training).write(staging, card_name)
+        metrics = _measured(staging, card, card_name, splits, tumour_value=tumour_value, progress=progress)
         # A wall network brings limits for the networks that it was published with.
         names = (*_FINDER_FILES, WALL_WEIGHTS, WALL_CARD)
         install(staging, bundle / "models", names)
@@ -156,15 +153,35 @@ def publish_wall(
         for name in _FINDER_FILES:
             if (models / name).is_file():
                 (staging / name).symlink_to((models / name).resolve())
-        made = {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
-        made["limits"] = asdict(replace(finder_limits(staging), **(limits or {})))
+        made = _facts(command, splits)
+        used = {**asdict(finder_limits(staging)), **(limits or {})}
+        made["limits"] = asdict(FinderLimits.from_mapping(used))
         card = _halved([run], staging, WALL_WEIGHTS, made)
         card.write(staging, WALL_CARD)
-        finder = TumourFinder.load(staging, device=torch.device("cpu"))
-        metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
-        training = {**card.training, "metrics": {"validation": metrics}}
-        card.published(weights_sha256=card.weights_sha256, training=training).write(staging, WALL_CARD)
+        metrics = _measured(staging, card, WALL_CARD, splits, tumour_value=tumour_value, progress=progress)
         install(staging, models, (WALL_WEIGHTS, WALL_CARD))
+    return metrics
+
+
+def _facts(command: str, splits: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What a card says of how its weights were made."""
+    return {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
+
+
+def _measured(
+    staging: Path,
+    card: ModelCard,
+    name: str,
+    splits: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    tumour_value: int,
+    progress: Callable[[], None],
+) -> dict[str, Any]:
+    """Search the volumes of the validation with what is staged, and write the figures into one of its cards."""
+    finder = TumourFinder.load(staging, device=torch.device("cpu"))
+    metrics = finder_metrics(finder, splits["validation"], tumour_value=tumour_value, progress=progress)
+    training = {**card.training, "metrics": {"validation": metrics}}
+    card.published(weights_sha256=card.weights_sha256, training=training).write(staging, name)
     return metrics
 
 

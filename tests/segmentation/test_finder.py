@@ -47,9 +47,14 @@ def _finder(**limits: object) -> TumourFinder:
     )
 
 
-def _volume(affine: np.ndarray, shape: tuple[int, int, int], balls: list[tuple[tuple[float, ...], float, float]]):
+def points_of(affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Patient coordinates (x, y, z) of every voxel, shape (slices, rows, columns, 3)."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)[..., ::-1]
-    points = index @ affine[:3, :3].T + affine[:3, 3]
+    return index @ affine[:3, :3].T + affine[:3, 3]
+
+
+def _volume(affine: np.ndarray, shape: tuple[int, int, int], balls: list[tuple[tuple[float, ...], float, float]]):
+    points = points_of(affine, shape)
     hu = np.full(shape, _FAT)
     for centre, radius, value in balls:
         hu[np.linalg.norm(points - centre, axis=-1) < radius] = value
@@ -105,9 +110,8 @@ def test_the_wall_network_can_prefer_the_smaller_of_two(weight: float) -> None:
 
     def near_the_small_one(_hu, _affine, stomach, stomach_grid, grid):
         assert stomach.shape == stomach_grid.shape
-        index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)[..., ::-1]
-        points = index @ grid.affine_lps[:3, :3].T + grid.affine_lps[:3, 3]
-        return np.where(np.linalg.norm(points - small[0], axis=-1) < 6, 4.0, -6.0)
+        distance = np.linalg.norm(points_of(grid.affine_lps, grid.shape) - small[0], axis=-1)
+        return np.where(distance < 6, 4.0, -6.0)
 
     finder._wall = near_the_small_one
     found = finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION, small]), _FEET_TO_HEAD)

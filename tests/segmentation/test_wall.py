@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from segmentation.test_finder import points_of
 
 from gastromap.errors import UsageError
 from gastromap.models.wall import WallNet
@@ -29,14 +30,9 @@ _PRONE_HEAD_FIRST = np.array([[-0.8, 0, 0, 32], [0, -0.8, 0, 32], [0, 0, -1.0, 3
 _SHAPE = (65, 81, 81)
 
 
-def _points(affine: np.ndarray) -> np.ndarray:
-    index = np.stack(np.meshgrid(*(np.arange(n) for n in _SHAPE), indexing="ij"), axis=-1)[..., ::-1]
-    return index @ affine[:3, :3].T + affine[:3, 3]
-
-
 def _stomach(affine: np.ndarray, *, lumen: float = 10.0, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """HU, and a mask of 1 stomach 2 tumour."""
-    points = _points(affine)
+    points = points_of(affine, _SHAPE)
     depth = np.linalg.norm(points, axis=-1) - _RADIUS
     tumour = (points[..., 0] > _LEFT_MM) & (depth > 0) & (depth <= _WALL)
     hu = np.full(_SHAPE, _FAT)
@@ -51,8 +47,7 @@ def _stomach(affine: np.ndarray, *, lumen: float = 10.0, noise: float = 0.0) -> 
 def _profile(affine: np.ndarray, **options: float) -> WallProfile:
     hu, mask = _stomach(affine, **options)
     grid = PatientGrid.covering(affine, _SHAPE, (4.0, 4.0, 4.0))
-    points = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)[..., ::-1]
-    distance = np.linalg.norm(points @ grid.affine_lps[:3, :3].T + grid.affine_lps[:3, 3], axis=-1)
+    distance = np.linalg.norm(points_of(grid.affine_lps, grid.shape), axis=-1)
     assert mask.any()
     return wall_profile(hu, affine, distance <= _RADIUS + _WALL, grid)
 
@@ -65,8 +60,7 @@ def _tissue(profile: WallProfile, *, along: int, depth_mm: float) -> np.ndarray:
 
 
 def _places(profile: WallProfile) -> np.ndarray:
-    index = np.stack(np.meshgrid(*(np.arange(n) for n in profile.wall.shape), indexing="ij"), axis=-1)[..., ::-1]
-    return index @ profile.grid.affine_lps[:3, :3].T + profile.grid.affine_lps[:3, 3]
+    return points_of(profile.grid.affine_lps, profile.grid.shape)
 
 
 @pytest.mark.parametrize("affine", [_SUPINE, _PRONE_HEAD_FIRST], ids=["supine", "prone"])
