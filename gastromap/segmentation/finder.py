@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +15,19 @@ from torch import nn
 
 from gastromap.bundle_folder import read_metadata
 from gastromap.model_card import ModelCard
-from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, mask_centre, sample_ct, sample_mask, to_source
+from gastromap.preprocessing.volume import PatientGrid, mask_centre, sample_ct, sample_mask, to_source
 from gastromap.results import ModelIdentity
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
+from gastromap.segmentation.parts import heaviest_part, is_tumour
+from gastromap.segmentation.stomach import COARSE_CARD, COARSE_WEIGHTS, FinderNetwork, Stomach, StomachReader
 from gastromap.segmentation.wall_reader import WallReader
 from gastromap.segmentation.weights import finder_limits, fine_card, load_fine, load_wall, shown_card
 from gastromap.staging import best_device
 
-__all__ = [
-    "COARSE_CARD",
-    "COARSE_WEIGHTS",
-    "FinderNetwork",
-    "TumourFinder",
-    "TumourFinding",
-]
+__all__ = ["TumourFinder", "TumourFinding"]
 
 _log = logging.getLogger(__name__)
-
-COARSE_CARD, COARSE_WEIGHTS = "coarse.json", "coarse.pt"
 
 #: Sides of the fine grid: the strides of the preset ``default``.
 _MULTIPLES = (16, 32, 32)
@@ -84,14 +77,6 @@ class TumourFinding:
         return not self.reason
 
 
-@dataclass(frozen=True)
-class FinderNetwork:
-    """A network with the grid it reads."""
-
-    network: nn.Module
-    profile: VolumeProfile
-
-
 class TumourFinder:
     """Find the tumour in whole volumes.
 
@@ -122,7 +107,7 @@ class TumourFinder:
         self._wall = None if wall is None else WallReader(wall, self.device)
         self.limits = limits or FinderLimits()
         self.identity: ModelIdentity | None = None  #: set for a published bundle
-        self._coarse, self._coarse_profile = coarse.network.to(self.device).eval(), coarse.profile
+        self._stomach = StomachReader(coarse, self.device)
         self._fine, self._fine_profile = fine.network.to(self.device).eval(), fine.profile
         _log.info("tumour segmentation on %s", self.device)
 
@@ -176,21 +161,19 @@ class TumourFinder:
         affine = np.asarray(affine_lps, float)
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         empty = np.zeros(shape, np.bool_)
-        overview = self._overview(hu, affine)
-        stomach_ml = overview.stomach_ml
+        stomach = self._stomach(hu, affine)
+        stomach_ml = stomach.volume_ml
         if stomach_ml < self.limits.stomach_ml:
             return TumourFinding("no stomach found", 0.0, empty, stomach_ml=stomach_ml)
-        grid, values = self._search(hu, affine, overview)
-        wall = self._by_wall(hu, affine, overview, grid)
-        heaviest = self._heaviest(values, self._near(grid, overview, self.limits.core_mm), wall)
+        grid, values = self._search(hu, affine, stomach)
+        wall = self._by_wall(hu, affine, stomach, grid)
+        heaviest = heaviest_part(values, self._near(grid, stomach, self.limits.core_mm), self.limits, wall)
         if heaviest is None:
             return TumourFinding("no tumour found", float(values.max()), empty, stomach_ml=stomach_ml)
         probability = heaviest.probability
-        # What lies around the part that was taken, below the threshold, keeps its border smooth between the grids.
-        kept = np.where(heaviest.mask | (values < self.limits.threshold), values, 0)
-        mask = largest_component(to_source(kept, grid, affine, shape) >= self.limits.threshold)
+        mask = largest_component(to_source(heaviest.values, grid, affine, shape) >= self.limits.threshold)
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
-        if mask.sum() * voxel_ml < self.limits.volume_ml or not self._is_tumour(heaviest):
+        if mask.sum() * voxel_ml < self.limits.volume_ml or not is_tumour(heaviest, self.limits):
             return TumourFinding("no tumour found", probability, empty, stomach_ml=stomach_ml)
         return self._measured(hu, affine, mask, probability, stomach_ml)
 
@@ -223,33 +206,23 @@ class TumourFinder:
 
         Two in a hundred of its voxels may stick out on each side, so that a stray one does not matter.
         """
-        overview = self._overview(hu, np.asarray(affine_lps, float))
-        return None if overview.stomach_ml < self.limits.stomach_ml else overview.box(beyond_percent=2.0)
-
-    @torch.inference_mode()
-    def _overview(self, hu: NDArray[np.floating], affine: NDArray[np.float64]) -> _Overview:
-        """Where the stomach is, on a coarse grid over the whole volume."""
-        profile = self._coarse_profile
-        shape = (hu.shape[0], hu.shape[1], hu.shape[2])
-        grid = PatientGrid.covering(affine, shape, profile.spacing_mm, multiple=8)
-        image = torch.from_numpy(sample_ct(hu, affine, grid, window_hu=profile.window_hu))[None, None]
-        out = torch.sigmoid(self._coarse(image.to(self.device)).float())[0].cpu().numpy()
-        return _Overview(grid, largest_component(out[profile.regions.index("stomach")] >= 0.5))
+        stomach = self._stomach(hu, np.asarray(affine_lps, float))
+        return None if stomach.volume_ml < self.limits.stomach_ml else stomach.box(beyond_percent=2.0)
 
     @torch.inference_mode()
     def _search(
-        self, hu: NDArray[np.floating], affine: NDArray[np.float64], overview: _Overview
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64], stomach: Stomach
     ) -> tuple[PatientGrid, NDArray[np.float32]]:
         """Probability of tumour on the fine grid over the stomach; 0 beyond the reach of its wall."""
         profile, limits = self._fine_profile, self.limits
         grid = PatientGrid.around_box(
-            overview.box(beyond_percent=0.0),
+            stomach.box(beyond_percent=0.0),
             profile.spacing_mm,
             margin_mm=limits.reach_mm,
             multiples=_MULTIPLES,
             least=limits.window,
         )
-        near = self._near(grid, overview, limits.reach_mm)
+        near = self._near(grid, stomach, limits.reach_mm)
         image = sample_ct(hu, affine, grid, window_hu=profile.window_hu)
         both = torch.from_numpy(np.stack([image, near]))[None]
         logits = sliding_window_inference(
@@ -260,12 +233,12 @@ class TumourFinder:
         return grid, values * near
 
     def _by_wall(
-        self, hu: NDArray[np.floating], affine: NDArray[np.float64], overview: _Overview, grid: PatientGrid
+        self, hu: NDArray[np.floating], affine: NDArray[np.float64], stomach: Stomach, grid: PatientGrid
     ) -> NDArray[np.float32] | None:
         """Logits of the wall network on the fine grid; None where it has no say."""
         if self._wall is None or not self.limits.wall_weight:
             return None
-        return self._wall(hu, affine, overview.stomach, overview.grid, grid)
+        return self._wall(hu, affine, stomach.mask, stomach.grid, grid)
 
     def _looked_at(self, window: torch.Tensor) -> torch.Tensor:
         """Logits of a window (1, image and what counts, D, H, W); low ones, at no cost, where nothing counts."""
@@ -273,72 +246,7 @@ class TumourFinder:
         return self._fine(image) if near.any() else torch.full_like(image, _NOTHING)
 
     @staticmethod
-    def _near(grid: PatientGrid, overview: _Overview, reach_mm: float) -> NDArray[np.bool_]:
+    def _near(grid: PatientGrid, stomach: Stomach, reach_mm: float) -> NDArray[np.bool_]:
         """Voxels of the fine grid up to so far from the stomach."""
-        near: NDArray[np.bool_] = sample_mask(overview.within(reach_mm), overview.grid.affine_lps, grid) >= 0.5
+        near: NDArray[np.bool_] = sample_mask(stomach.within(reach_mm), stomach.grid.affine_lps, grid) >= 0.5
         return near
-
-    def _is_tumour(self, part: _Part) -> bool:
-        limits = self.limits
-        return part.probability >= limits.probability or (
-            part.probability >= limits.doubtful_probability
-            and part.share >= limits.doubtful_share
-            and part.count <= limits.doubtful_parts
-        )
-
-    def _heaviest(
-        self, values: NDArray[np.float32], core: NDArray[np.bool_], wall: NDArray[np.float32] | None
-    ) -> _Part | None:
-        """Connected part above the threshold with the largest sum of squared probabilities in the stomach itself.
-
-        A part of the wall's neighbour (the edge of the liver, a node) may be larger than the tumour; squares prefer
-        what the network is sure of. Both were better than the plain sum on the validation volumes.
-        """
-        labels, count = ndimage.label(values >= self.limits.threshold, structure=np.ones((3, 3, 3)))
-        weights = ndimage.sum_labels(np.square(values) * core, labels, range(1, count + 1))
-        if not weights.any():
-            return None
-        with np.errstate(divide="ignore"):
-            scores = np.log(weights)
-        if wall is not None:
-            scores += self.limits.wall_weight * ndimage.maximum(wall, labels, range(1, count + 1))
-        mask = np.asarray(labels == int(np.argmax(scores)) + 1)
-        inside = values[mask]
-        return _Part(mask, float(inside.mean()), float(inside.sum() / values.sum()), count)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A connected part of what the fine network marked."""
-
-    mask: NDArray[np.bool_]
-    probability: float  #: mean inside
-    share: float  #: of the sum of all probabilities
-    count: int  #: of all parts
-
-
-@dataclass(frozen=True)
-class _Overview:
-    """The stomach, tumour included, on the coarse grid."""
-
-    grid: PatientGrid
-    stomach: NDArray[np.bool_]
-
-    @property
-    def stomach_ml(self) -> float:
-        return float(self.stomach.sum() * np.prod(self.grid.spacing_mm) / 1000)
-
-    def box(self, *, beyond_percent: float) -> tuple[_Point, _Point]:
-        """Corners (x, y, z) in mm: the lowest, foremost on the patient's right, and the opposite one."""
-        low, high = np.percentile(np.argwhere(self.stomach), [beyond_percent, 100 - beyond_percent], axis=0)
-        return self.grid.point(low), self.grid.point(high)
-
-    @cached_property
-    def distance_mm(self) -> NDArray[np.float64]:
-        """How far each voxel lies from the stomach; 0 in it."""
-        distance: NDArray[np.float64] = ndimage.distance_transform_edt(~self.stomach, sampling=self.grid.spacing_mm)
-        return distance
-
-    def within(self, reach_mm: float) -> NDArray[np.bool_]:
-        """Voxels up to so far from the stomach."""
-        return self.distance_mm <= reach_mm

@@ -16,8 +16,9 @@ from monai.utils import ensure_tuple
 from gastromap.evaluation.metrics import dice
 from gastromap.model_card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from gastromap.preprocessing.transforms import RAS_TO_LPS
-from gastromap.segmentation.finder import COARSE_CARD, COARSE_WEIGHTS, TumourFinder
+from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.limits import FinderLimits
+from gastromap.segmentation.stomach import COARSE_CARD, COARSE_WEIGHTS
 from gastromap.segmentation.weights import (
     LOOK_CARD,
     LOOK_PREFIX,

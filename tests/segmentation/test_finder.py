@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gastromap.preprocessing.volume import VolumeProfile
-from gastromap.segmentation.finder import FinderNetwork, TumourFinder
+from gastromap.segmentation.finder import TumourFinder
 from gastromap.segmentation.limits import FinderLimits
+from gastromap.segmentation.stomach import FinderNetwork
 
 _WATER, _TUMOUR, _FAT = 10.0, 180.0, -100.0
 
@@ -97,7 +98,8 @@ def test_a_small_part_in_the_stomach_is_taken_before_a_larger_one_that_only_touc
     finder = _finder()
     stomachs: list[Tensor] = []
     # What the coarse network says of the stomach alone it says of all.
-    finder._coarse.register_forward_hook(lambda _network, _given, output: (stomachs.append(output), stomachs[0])[1])
+    coarse = finder._stomach._network
+    coarse.register_forward_hook(lambda _network, _given, output: (stomachs.append(output), stomachs[0])[1])
     assert finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH]), _FEET_TO_HEAD).reason == "no tumour found"
     found = finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, beside, inside]), _FEET_TO_HEAD)
     assert found.centre_lps == pytest.approx(inside[0], abs=2.0)
