@@ -36,7 +36,7 @@ _GAS_HU, _GAS_END_HU = -136.0, -20.0
 _FLUID_HU, _FLUID_END_HU = (-24.0, 52.0), 60.0
 #: Smoothing before the lumen is looked for, and at its border.
 _SMOOTH_MM, _BORDER_MM = 1.2, 0.7
-_LEAST_LUMEN_ML, _LEAST_INSIDE = 1.0, 0.7
+_LEAST_LUMEN_ML, _LEAST_INSIDE = 1.0, 0.3
 #: Voxels. What is thinner than twice the first is no lumen; smoothing and this take the second off its border.
 _OPENED, _REGROWN = 2, 4
 #: Around the stomach, for the wall and the inaccuracy of the stomach.
@@ -119,10 +119,10 @@ def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[
         labels, count = ndimage.label(ndimage.binary_opening((smooth > low) & (smooth < high), iterations=_OPENED))
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         inside = np.bincount(labels[organ], minlength=count + 1)
-        # What lies outside for the larger part is the lung, or a bowel loop that touches the stomach.
-        taken = (inside >= _LEAST_INSIDE * sizes) & (sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML)
+        # What lies elsewhere for the most part is the lung, or a loop of bowel, whose edge was taken for stomach.
+        taken = (inside >= _LEAST_INSIDE * sizes) & (inside * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML)
         taken[0] = False
-        lumen |= ndimage.binary_dilation(taken[labels], iterations=_REGROWN, mask=border < end)
+        lumen |= ndimage.binary_dilation(taken[labels] & organ, iterations=_REGROWN, mask=(border < end) & organ)
     image = SimpleITK.GetImageFromArray(lumen.astype(np.uint8))
     image.SetSpacing(WALL_SPACING_MM[::-1])
     distance = SimpleITK.GetArrayFromImage(

@@ -120,6 +120,25 @@ def test_the_wall_network_can_prefer_the_smaller_of_two(weight: float) -> None:
     assert found.centre_lps == pytest.approx((small if weight else _LESION)[0], abs=1.0)
 
 
+def test_a_tumour_that_the_wall_network_alone_sees_is_found_where_it_says() -> None:
+    hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH])
+    centre, radius = np.add(_STOMACH[0], (0.0, _STOMACH[1], 0.0)), 8.0
+
+    def a_ball(_hu, _affine, _stomach, _stomach_grid, grid):
+        distance = np.linalg.norm(points_of(grid.affine_lps, grid.shape) - centre, axis=-1)
+        return np.clip(radius + 1 - distance, -6, 4).astype(np.float32)
+
+    for sure, reason in ((3.0, ""), (5.0, "no tumour found"), (None, "no tumour found")):
+        finder = _finder(wall_weight=1.0, wall_logit=1.0, wall_alone=10.0, wall_sure=sure)
+        finder._wall = a_ball
+        found = finder(hu, _FEET_TO_HEAD)
+        assert found.reason == reason
+        if found.found:
+            assert found.centre_lps == pytest.approx(centre, abs=1.0)
+            assert found.measures is not None
+            assert found.measures.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.1)
+
+
 def test_what_does_not_reach_the_stomach_is_no_tumour_of_it() -> None:
     elsewhere = ((60.0, 60.0, -30.0), 15.0, _TUMOUR)
     hu = _volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, elsewhere])

@@ -99,7 +99,7 @@ def test_the_wall_lies_around_the_lumen_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize(("beside", "border"), [(-850.0, 10.0), (10.0, 110.0)], ids=["lung", "bowel loop"])
-def test_a_lumen_of_which_the_stomach_holds_only_a_part_is_another_organs(beside: float, border: float) -> None:
+def test_a_lumen_of_which_the_stomach_holds_only_a_small_part_is_another_organs(beside: float, border: float) -> None:
     """The coarse network's border may lie in the lung or in a loop beside the stomach."""
     shape = (65, 81, 141)
     points = points_of(_SUPINE, shape)
@@ -112,7 +112,7 @@ def test_a_lumen_of_which_the_stomach_holds_only_a_part_is_another_organs(beside
     hu[depth <= 0] = 10.0
     grid = PatientGrid.covering(_SUPINE, shape, (4.0, 4.0, 4.0))
     places = points_of(grid.affine_lps, grid.shape)
-    # Of what lies beside, it takes 10 mm.
+    # Of what lies beside, it takes 10 of 46 mm.
     taken = (np.linalg.norm(places, axis=-1) <= _RADIUS + _WALL) | (
         (places[..., 0] > 20) & (places[..., 0] < 44) & (np.abs(places[..., 1:]) < 14).all(axis=-1)
     )
@@ -120,16 +120,6 @@ def test_a_lumen_of_which_the_stomach_holds_only_a_part_is_another_organs(beside
     distance = np.linalg.norm(_places(profile), axis=-1) - _RADIUS
     assert profile.wall[(distance > 0.5) & (distance < 6)].all()
     assert not profile.wall[distance > DEPTHS_MM[-1] + 4].any()
-
-
-def test_a_lumen_reaches_as_far_as_it_does_though_the_stomach_ends_before() -> None:
-    hu, _ = _stomach(_SUPINE)
-    grid = PatientGrid.covering(_SUPINE, _SHAPE, (4.0, 4.0, 4.0))
-    places = points_of(grid.affine_lps, grid.shape)
-    cut = (np.linalg.norm(places, axis=-1) <= _RADIUS + _WALL) & (places[..., 0] > -12)
-    profile = wall_profile(hu, _SUPINE, cut, grid)
-    distance = np.linalg.norm(_places(profile), axis=-1) - _RADIUS
-    assert not profile.wall[distance < -4].any()
 
 
 class _Submucosa(torch.nn.Module):
