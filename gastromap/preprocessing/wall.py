@@ -114,15 +114,15 @@ def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[
     """Distance from the lumen's border, negative in it."""
     smooth, border = _smoothed(values, _SMOOTH_MM), _smoothed(values, _BORDER_MM)
     lumen = np.zeros(values.shape, np.bool_)
+    inside = organ & ~_elsewhere(smooth < _GAS_HU, organ)
     # Half-way between gas and wall is brighter than half-way between gas and fluid, and darker than fluid.
     for low, high, end in ((-np.inf, _GAS_HU, _GAS_END_HU), (*_FLUID_HU, _FLUID_END_HU)):
-        labels, count = ndimage.label(ndimage.binary_opening((smooth > low) & (smooth < high), iterations=_OPENED))
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        inside = np.bincount(labels[organ], minlength=count + 1)
-        # What lies elsewhere for the most part is the lung, or a loop of bowel, whose edge was taken for stomach.
-        taken = (inside >= _LEAST_INSIDE * sizes) & (inside * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML)
-        taken[0] = False
-        lumen |= ndimage.binary_dilation(taken[labels] & organ, iterations=_REGROWN, mask=(border < end) & organ)
+        sure = ndimage.binary_opening((smooth > low) & (smooth < high) & inside, iterations=_OPENED)
+        labels, _ = ndimage.label(sure)
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        large = sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML
+        lumen |= ndimage.binary_dilation(large[labels], iterations=_REGROWN, mask=(border < end) & inside)
     image = SimpleITK.GetImageFromArray(lumen.astype(np.uint8))
     image.SetSpacing(WALL_SPACING_MM[::-1])
     distance = SimpleITK.GetArrayFromImage(
@@ -131,6 +131,18 @@ def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[
     # Neighbours share the steps of the voxels and the noise of the border; the border itself lies half a voxel outside
     # the last voxel of the lumen.
     return _smoothed(distance, _BORDER_MM) - WALL_SPACING_MM[1] / 2
+
+
+def _elsewhere(gas: NDArray[np.bool_], organ: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Gas of the lung or the colon, of whose edge some was taken for stomach.
+
+    Not so of fluid: its range is that of a wall beside fat as well, which joins what lies around the stomach.
+    """
+    labels, count = ndimage.label(ndimage.binary_opening(gas, iterations=_OPENED))
+    sizes, inside = (np.bincount(each.ravel(), minlength=count + 1) for each in (labels, labels[organ]))
+    other = inside < _LEAST_INSIDE * sizes
+    other[0] = False
+    return ndimage.binary_dilation(other[labels], iterations=_REGROWN, mask=gas)
 
 
 def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float32]:

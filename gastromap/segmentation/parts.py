@@ -28,7 +28,7 @@ class MarkedPart:
         Probabilities with the other parts taken out. What lies around it, below the threshold, keeps its border smooth
         between the grids.
     probability : float
-        Mean inside.
+        Mean inside, of the network that marked it.
     share : float
         Of the sum of all probabilities.
     count : int
@@ -92,14 +92,14 @@ def heaviest_part(
         scores += limits.wall_weight * highest
     best = int(np.argmax(scores))
     mask = labels == best + 1
-    inside = marked[mask]
+    by_wall_alone = wall is not None and bool((alone | ~mask).all())
     return MarkedPart(
         values=np.where(mask | (marked < limits.threshold), marked, 0),
-        probability=float(inside.mean()),
+        probability=float((expit(wall[mask]) if wall is not None and by_wall_alone else values[mask]).mean()),
         share=float(values[mask].sum() / max(float(values.sum()), 1e-6)),
         count=count,
         wall_logit=float(highest[best]),
-        by_wall_alone=bool((alone | ~mask).all()),
+        by_wall_alone=by_wall_alone,
     )
 
 

@@ -51,7 +51,7 @@ def read_volume_datalist(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = "Write it with gastromap synth --format nifti or gastromap prepare, or after that pattern."
         raise invalid_datalist(error, "{image, label, patient_id}", remedy) from error
-    if not splits["training"] and not splits["test"]:
+    if not any(splits.values()):
         raise UsageError(
             "DATALIST_INVALID",
             where="datalist",

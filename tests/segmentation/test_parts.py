@@ -57,6 +57,7 @@ def test_a_part_that_the_wall_network_alone_marks_is_taken_where_it_is_surer_tha
         assert (_where(part) == _filled(taken)).all()
         assert part is not None
         assert part.by_wall_alone == (taken is _SMALL)
+        assert part.probability == pytest.approx(0.6 if taken is _LARGE else 1 / (1 + np.exp(-logit)))
         assert part.count == 1
 
 

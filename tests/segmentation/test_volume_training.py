@@ -106,6 +106,14 @@ def test_several_cohorts_are_one_unless_they_share_a_patient_across_sides(tmp_pa
         read_volume_datalist([tmp_path / "one", tmp_path / "two"])
 
 
+def test_a_cohort_that_only_validates_is_one(tmp_path: Path) -> None:
+    """What published weights are measured on."""
+    record = {"image": "a.nii.gz", "label": "b.nii.gz", "patient_id": "1"}
+    (tmp_path / "datalist.json").write_text(json.dumps({"validation": [record]}))
+    found = read_volume_datalist(tmp_path)
+    assert [len(found[split]) for split in ("training", "validation", "test")] == [0, 1, 0]
+
+
 def test_a_datalist_without_any_mask_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="DATALIST_INVALID"):
         read_volume_datalist(_write(tmp_path, [{"image": "a", "label": 2, "patient_id": "1"}]))
