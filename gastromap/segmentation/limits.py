@@ -40,9 +40,9 @@ class FinderLimits:
     wall_weight : float
         How much a logit of the wall network counts beside the logarithm of a part's weight when it is decided which
         part is the tumour. 0 where the wall network has no say.
-    wall_logit, wall_alone : float, float
-        A connected part of the wall network's, from this logit on, of which the fine network marked nothing, counts as
-        one of this weight (squared probabilities times voxels). 0: such parts do not count.
+    wall_drop, wall_alone : float, float
+        What lies around the wall network's highest logit in the stomach, down to so much below it, counts as a part of
+        this weight (squared probabilities times voxels) where the fine network marked nothing of it. 0: it does not.
     wall_sure : float, optional
         Logit of the wall network from which a part is a tumour, however doubtful the fine network is, where at most
         ``doubtful_parts`` are marked. A part of the wall network alone needs it.
@@ -60,7 +60,7 @@ class FinderLimits:
     doubtful_parts: int = 45
     stomach_ml: float = 20.0
     wall_weight: float = 0.0
-    wall_logit: float = 0.0
+    wall_drop: float = 1.5
     wall_alone: float = 0.0
     wall_sure: float | None = None
 

@@ -129,7 +129,7 @@ def test_a_tumour_that_the_wall_network_alone_sees_is_found_where_it_says() -> N
         return np.clip(radius + 1 - distance, -6, 4).astype(np.float32)
 
     for sure, reason in ((3.0, ""), (5.0, "no tumour found"), (None, "no tumour found")):
-        finder = _finder(wall_weight=1.0, wall_logit=1.0, wall_alone=10.0, wall_sure=sure)
+        finder = _finder(wall_weight=1.0, wall_drop=3.0, wall_alone=10.0, wall_sure=sure)
         finder._wall = a_ball
         found = finder(hu, _FEET_TO_HEAD)
         assert found.reason == reason

@@ -13,7 +13,7 @@ from gastromap.segmentation.parts import MarkedPart, heaviest_part, is_tumour
 _SHAPE = (20, 30, 30)
 _CORE = np.ones(_SHAPE, np.bool_)
 _LARGE, _SMALL, _THIRD = np.s_[4:10, 4:10, 4:10], np.s_[12:15, 20:23, 20:23], np.s_[4:8, 20:24, 4:8]
-_LIMITS = FinderLimits(wall_weight=1.0, wall_logit=1.0, wall_alone=5.0, wall_sure=3.0)
+_LIMITS = FinderLimits(wall_weight=1.0, wall_drop=1.5, wall_alone=5.0, wall_sure=3.0)
 
 
 def _map(empty: float, **parts: float) -> np.ndarray:
@@ -45,7 +45,8 @@ def test_the_heaviest_is_taken_and_the_others_are_taken_out() -> None:
 
 
 def test_of_maps_without_anything_marked_there_is_none() -> None:
-    assert heaviest_part(_map(0.2), _CORE, _LIMITS, _map(-6)) is None
+    assert heaviest_part(_map(0.2), _CORE, FinderLimits()) is None
+    assert heaviest_part(_map(0.2), _CORE, replace(_LIMITS, wall_alone=0.0), _map(-6, small=2)) is None
 
 
 def test_a_part_that_the_wall_network_alone_marks_is_taken_where_it_is_surer_than_the_others_weigh() -> None:
@@ -78,7 +79,7 @@ def test_what_both_mark_keeps_the_outline_of_the_fine_network() -> None:
     assert part.wall_logit == 5.0
 
 
-def test_the_border_of_a_part_of_the_wall_network_lies_at_its_logit() -> None:
+def test_the_border_of_a_part_of_the_wall_network_lies_so_far_below_its_highest_logit() -> None:
     """Between the voxels too, since neighbours below it keep their value."""
     wall = np.broadcast_to(np.linspace(5.0, -5.0, 21)[:20, None, None], _SHAPE).astype(np.float32)
     part = heaviest_part(_map(0.0), _CORE, _LIMITS, wall)
@@ -86,12 +87,14 @@ def test_the_border_of_a_part_of_the_wall_network_lies_at_its_logit() -> None:
     profile = part.values[:, 5, 5]
     first = int(np.argmax(profile < 0.5))
     border = first - (0.5 - profile[first]) / (profile[first - 1] - profile[first])
-    assert 5.0 - 0.5 * border == pytest.approx(_LIMITS.wall_logit, abs=0.05)
+    assert 5.0 - 0.5 * border == pytest.approx(5.0 - _LIMITS.wall_drop, abs=0.05)
 
 
-def test_two_parts_of_the_wall_network_do_not_lend_each_other_their_logits() -> None:
-    wall = _map(-6, small=6.0, third=2.0)
-    part = heaviest_part(_map(0.0), _CORE, _LIMITS, wall)
+def test_of_what_the_wall_network_marks_the_place_of_the_highest_logit_in_the_stomach_counts() -> None:
+    core = _CORE.copy()
+    core[_LARGE] = False
+    wall = _map(-6, small=6.0, third=5.5, large=8.0)
+    part = heaviest_part(_map(0.0), core, _LIMITS, wall)
     assert (_where(part) == _filled(_SMALL)).all()
 
 
