@@ -36,7 +36,9 @@ _GAS_HU, _GAS_END_HU = -136.0, -20.0
 _FLUID_HU, _FLUID_END_HU = (-24.0, 52.0), 60.0
 #: Smoothing before the lumen is looked for, and at its border.
 _SMOOTH_MM, _BORDER_MM = 1.2, 0.7
-_LEAST_LUMEN_ML, _LEAST_INSIDE = 1.0, 0.3
+_LEAST_LUMEN_ML = 1.0
+#: Gas of which a smaller share lies in the stomach is none of its lumen.
+_LEAST_INSIDE = 0.3
 #: Voxels. What is thinner than twice the first is no lumen; smoothing and this take the second off its border.
 _OPENED, _REGROWN = 2, 4
 #: Around the stomach, for the wall and the inaccuracy of the stomach.

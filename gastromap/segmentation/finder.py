@@ -153,10 +153,8 @@ class TumourFinder:
 
         Parameters
         ----------
-        hu : array, shape (slices, rows, columns)
-            Hounsfield units.
-        affine_lps : array, shape (4, 4)
-            (column, row, slice, 1) to mm.
+        hu, affine_lps
+            As of :func:`gastromap.preprocessing.volume.sample_ct`.
         """
         affine = np.asarray(affine_lps, float)
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])

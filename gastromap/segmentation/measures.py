@@ -10,8 +10,10 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-__all__ = ["TumourMeasures", "largest_component", "measure_tumour", "slice_areas_mm2"]
+__all__ = ["TOUCHING", "TumourMeasures", "largest_component", "measure_tumour", "slice_areas_mm2"]
 
+#: Voxels that share a face, an edge or a corner are one part.
+TOUCHING = np.ones((3, 3, 3), np.bool_)
 #: Fat in CT; the lower end leaves gas out.
 _FAT_HU = (-150.0, -30.0)
 #: How far from the tumour's surface its neighbourhood reaches.
@@ -63,7 +65,7 @@ def measure_tumour(
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the largest connected part (by faces, edges and corners); an empty mask stays empty."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    labels, count = ndimage.label(mask, structure=TOUCHING)
     if count < 2:
         return mask
     kept: NDArray[np.bool_] = labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1

@@ -10,10 +10,10 @@ from scipy import ndimage
 from scipy.special import expit, logit
 
 from gastromap.segmentation.limits import FinderLimits
+from gastromap.segmentation.measures import TOUCHING
 
 __all__ = ["MarkedPart", "heaviest_part", "is_tumour"]
 
-_TOUCHING = np.ones((3, 3, 3), np.bool_)
 #: Around a part of the wall network, for its border between the grids.
 _BORDER_VOXELS = 2
 
@@ -71,29 +71,28 @@ def heaviest_part(
     larger than the tumour; squares prefer what the network is sure of. Both were better than the plain sum on the
     validation volumes. The wall network adds its highest logit in the part to the logarithm of that.
     """
-    labels, count = ndimage.label(values >= limits.threshold, structure=_TOUCHING)
-    alone = np.zeros(values.shape, np.bool_)
-    marked = values
+    fine = values >= limits.threshold
+    labels, count = ndimage.label(fine, structure=TOUCHING)
+    found, marked, alone = count, values, np.zeros(values.shape, np.bool_)
     if wall is not None and limits.wall_alone > 0:
-        least = float(np.where(core, wall, -np.inf).max()) - limits.wall_drop
-        alone = _marked_alone(labels > 0, wall, core, least)
-        around = ndimage.binary_dilation(alone, _TOUCHING, iterations=_BORDER_VOXELS) & (labels == 0)
-        by_wall = expit(wall - least + logit(limits.threshold)).astype(np.float32)
-        marked = np.where(around, np.maximum(values, by_wall * (alone | (wall < least))), values)
-        labels, _ = ndimage.label((labels > 0) | alone, structure=_TOUCHING)
-    parts = range(1, int(labels.max()) + 1)
+        marked, alone = _with_wall_alone(values, core, limits, wall)
+        labels, found = ndimage.label(fine | alone, structure=TOUCHING)
+    parts = range(1, found + 1)
     weights = ndimage.sum_labels(np.square(values) * core * ~alone, labels, parts)
-    weights = np.maximum(weights, np.where(ndimage.maximum(alone, labels, parts), limits.wall_alone, 0))
+    if alone.any():
+        # One connected part, so that all of it has one label.
+        of_wall = labels[alone][0] - 1
+        weights[of_wall] = max(weights[of_wall], limits.wall_alone)
     if not weights.any():
         return None
-    highest = np.full(len(weights), -np.inf) if wall is None else np.asarray(ndimage.maximum(wall, labels, parts))
+    highest = np.full(found, -np.inf) if wall is None else np.asarray(ndimage.maximum(wall, labels, parts))
     with np.errstate(divide="ignore"):
         scores = np.log(weights)
     if wall is not None:
         scores += limits.wall_weight * highest
     best = int(np.argmax(scores))
     mask = labels == best + 1
-    by_wall_alone = wall is not None and bool((alone | ~mask).all())
+    by_wall_alone = bool(alone[mask].all())
     return MarkedPart(
         values=np.where(mask | (marked < limits.threshold), marked, 0),
         probability=float((expit(wall[mask]) if wall is not None and by_wall_alone else values[mask]).mean()),
@@ -116,14 +115,22 @@ def is_tumour(part: MarkedPart, limits: FinderLimits) -> bool:
     )
 
 
-def _marked_alone(
-    fine: NDArray[np.bool_], wall: NDArray[np.float32], core: NDArray[np.bool_], least: float
-) -> NDArray[np.bool_]:
-    """What lies around the highest logit of the wall network; nothing where the fine network marked some of it.
+def _with_wall_alone(
+    values: NDArray[np.float32], core: NDArray[np.bool_], limits: FinderLimits, wall: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Probabilities with what lies around the highest logit of the wall network, and where that is.
 
-    How high it is differs from tumour to tumour (-3 to 0.5 in 11 synthetic T1), how far it falls to their border less.
+    Nothing where the fine network marked some of it. How high the logit is differs from tumour to tumour (-3 to 0.5 in
+    11 synthetic T1), how far it falls to their border less.
     """
-    labels, _ = ndimage.label(wall >= least, structure=_TOUCHING)
-    highest = np.unravel_index(np.where(core, wall, -np.inf).argmax(), wall.shape)
-    part = np.asarray(labels == labels[highest])
-    return part if not (part & fine).any() else np.zeros_like(part)
+    in_core = np.where(core, wall, -np.inf)
+    highest = np.unravel_index(in_core.argmax(), wall.shape)
+    least = float(in_core[highest]) - limits.wall_drop
+    labels, _ = ndimage.label(wall >= least, structure=TOUCHING)
+    alone = np.asarray(labels == labels[highest])
+    fine = values >= limits.threshold
+    if (alone & fine).any():
+        return values, np.zeros_like(alone)
+    around = ndimage.binary_dilation(alone, TOUCHING, iterations=_BORDER_VOXELS) & ~fine & (alone | (wall < least))
+    by_wall = expit(wall - least + logit(limits.threshold)).astype(np.float32)
+    return np.where(around, np.maximum(values, by_wall), values), alone

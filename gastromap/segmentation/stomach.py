@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from gastromap.model_card import ModelCard
 from gastromap.preprocessing.volume import PatientGrid, VolumeProfile, sample_ct
 from gastromap.segmentation.measures import largest_component
 
@@ -82,29 +80,14 @@ class StomachReader:
     def __init__(self, coarse: FinderNetwork, device: torch.device) -> None:
         self._network, self._profile, self._device = coarse.network.to(device).eval(), coarse.profile, device
 
-    @classmethod
-    def load(cls, models: str | Path, device: torch.device) -> StomachReader:
-        """Read the network of a published bundle.
-
-        Raises
-        ------
-        ModelError
-            As of :meth:`gastromap.model_card.ModelCard.load_weights`.
-        """
-        folder = Path(models)
-        card = ModelCard.read(folder, COARSE_CARD)
-        return cls(FinderNetwork(card.load_weights(folder, COARSE_WEIGHTS), card.volume_profile()), device)
-
     @torch.inference_mode()
     def __call__(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> Stomach:
         """The stomach on a coarse grid over the whole volume.
 
         Parameters
         ----------
-        hu : array, shape (slices, rows, columns)
-            Hounsfield units.
-        affine_lps : array, shape (4, 4)
-            (column, row, slice, 1) to mm.
+        hu, affine_lps
+            As of :func:`gastromap.preprocessing.volume.sample_ct`.
         """
         profile = self._profile
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
