@@ -42,7 +42,8 @@ class FinderLimits:
         part is the tumour. 0 where the wall network has no say.
     wall_drop, wall_alone : float, float
         What lies around the wall network's highest logit in the stomach, down to so much below it, counts as a part of
-        this weight (squared probabilities times voxels) where the fine network marked nothing of it. 0: it does not.
+        this weight (squared probabilities times voxels) unless what the fine network marked there weighs more. 0: it
+        does not.
     wall_sure : float, optional
         Logit of the wall network from which a part is a tumour, however doubtful the fine network is, where at most
         ``doubtful_parts`` are marked. A part of the wall network alone needs it.

@@ -36,7 +36,7 @@ class MarkedPart:
     wall_logit : float
         Highest one of the wall network inside; -inf where it has no say.
     by_wall_alone : bool
-        Whether the fine network marked nothing of it.
+        Whether its place and outline are those of the wall network: the fine network marked nothing of it, or little.
     """
 
     values: NDArray[np.float32]
@@ -120,8 +120,8 @@ def _with_wall_alone(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Probabilities with what lies around the highest logit of the wall network, and where that is.
 
-    Nothing where the fine network marked some of it. How high the logit is differs from tumour to tumour (-3 to 0.5 in
-    11 synthetic T1), how far it falls to their border less.
+    Nothing where parts that the fine network marked there weigh more than ``wall_alone``; lighter ones join it. How high
+    the logit is differs from tumour to tumour (-3 to 0.5 in 11 synthetic T1), how far it falls to their border less.
     """
     in_core = np.where(core, wall, -np.inf)
     highest = np.unravel_index(in_core.argmax(), wall.shape)
@@ -129,8 +129,11 @@ def _with_wall_alone(
     labels, _ = ndimage.label(wall >= least, structure=TOUCHING)
     alone = np.asarray(labels == labels[highest])
     fine = values >= limits.threshold
-    if (alone & fine).any():
+    parts, _ = ndimage.label(fine, structure=TOUCHING)
+    beside = ndimage.binary_dilation(alone, TOUCHING)
+    there = fine & np.isin(parts, np.unique(parts[beside]))
+    if float(np.square(values[there & core]).sum()) > limits.wall_alone:
         return values, np.zeros_like(alone)
     around = ndimage.binary_dilation(alone, TOUCHING, iterations=_BORDER_VOXELS) & ~fine & (alone | (wall < least))
     by_wall = expit(wall - least + logit(limits.threshold)).astype(np.float32)
-    return np.where(around, np.maximum(values, by_wall), values), alone
+    return np.where(around, np.maximum(values, by_wall), values), alone | there

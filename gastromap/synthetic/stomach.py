@@ -241,10 +241,13 @@ def _tumour_centre(
 def on_surface(line: Points, radii: NDArray[np.float64], i: int, across: Points) -> Points:
     """Point of the outer wall in direction ``across`` (a unit vector) of point ``i`` of the centre line."""
     # Where the tube bends, the end of its own radius may lie inside a neighbouring part: walk to the surface.
-    steps = np.arange(0.0, 3.0 * radii[i], 0.5)
+    steps = np.arange(0.0, float((np.linalg.norm(line - line[i], axis=1) + radii).max()) + 1, 0.5)
     path = line[i] + steps[:, None] * across
-    depth = (np.linalg.norm(path[:, None] - line[None], axis=2) - radii[None]).min(axis=1)
-    surface: Points = path[np.flatnonzero(depth <= 0)[-1]]
+    inside = (np.linalg.norm(path[:, None] - line[None], axis=2) - radii[None]).min(axis=1) <= 0
+    last = int(np.flatnonzero(inside & (steps < 3 * radii[i]))[-1])
+    # From a narrow part into a wide one that is not far enough: on to where the walk leaves the stomach.
+    last += int(np.argmin(inside[last:])) - 1
+    surface: Points = path[last]
     return surface
 
 

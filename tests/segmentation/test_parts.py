@@ -79,6 +79,17 @@ def test_what_both_mark_keeps_the_outline_of_the_fine_network() -> None:
     assert part.wall_logit == 5.0
 
 
+def test_a_few_voxels_of_the_fine_network_do_not_take_the_place_of_what_the_wall_network_marks() -> None:
+    values = _map(0.1)
+    values[_LARGE][0, 0, :2] = 0.6  # weighs 0.72
+    wall = _map(-6, large=5.0)
+    for least, taken in ((5.0, _filled(_LARGE)), (0.5, values >= 0.5)):
+        part = heaviest_part(values, _CORE, replace(_LIMITS, wall_alone=least), wall)
+        assert (_where(part) == taken).all()
+        assert part is not None
+        assert part.by_wall_alone == (least == 5.0)
+
+
 def test_the_border_of_a_part_of_the_wall_network_lies_so_far_below_its_highest_logit() -> None:
     """Between the voxels too, since neighbours below it keep their value."""
     wall = np.broadcast_to(np.linspace(5.0, -5.0, 21)[:20, None, None], _SHAPE).astype(np.float32)
