@@ -4,16 +4,19 @@
 
 Fresh patients of centre 3, whose scanner no training has seen; the portal-venous volume as the input gate would hand it
 over. Each goes through ``gastromap.segmentation.TumourFinder`` with the shipped weights, and is staged twice: on the
-true key slice and on the one that was found. RESULT receives ``segmentation.json`` and ``segmentation.md``.
+true key slice and on the one that was found. With ``--without-tumour N`` so many stomachs without any tumour are
+searched too: second scans of synthetic patients of whose tumour chemotherapy has left nothing. RESULT receives
+``segmentation.json`` and ``segmentation.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from gastromap.segmentation.lazy import SEGMENTATION_BUNDLE
 from gastromap.staging import TStager
 from gastromap.synthetic.cohort import iter_cohort
 from gastromap.synthetic.export_scan import Scan, plan_scan
+from gastromap.synthetic.visits import iter_longitudinal
 from gastromap.volume import CtVolume, SeriesRecord, SliceSource
 
 __all__ = ["main", "study_row"]
@@ -49,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", type=int, default=60)
     parser.add_argument("--seed", type=int, default=907, help="of the cohort (default: %(default)s)")
     parser.add_argument("--centre", type=int, nargs="+", default=[3], choices=(1, 2, 3))
+    parser.add_argument("--without-tumour", type=int, default=0, metavar="N", help="stomachs without a tumour")
     parser.add_argument("--model", type=Path, default=REPOSITORY / "bundles", help="folder of the bundles")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(argv)
@@ -59,14 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         study_row(plan_scan(case), finder, stager)
         for case in tqdm(cases, total=given.patients, unit="study", file=sys.stderr)
     ]
+    free = [
+        _alarm(scan, finder)
+        for scan in tqdm(
+            _responders(given.without_tumour, given.seed, given.centre), total=given.without_tumour, file=sys.stderr
+        )
+    ]
     report = {
         "patients": given.patients,
         "seed": given.seed,
         "centres": given.centre,
         "machine": machine(torch.device("cpu")),
         "load_average_at_end": load_average(),
-        "summary": summarise(rows),
+        "summary": {**summarise(rows), "without_tumour": _answers(free)},
         "studies": rows,
+        "without_tumour": free,
     }
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "segmentation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -88,6 +100,7 @@ def study_row(scan: Scan, finder: TumourFinder, stager: TStager) -> dict[str, An
         "slices": len(volume.sources),
         "step_mm": volume.step_mm,
         "found": found.found,
+        "sure": found.sure,
         "probability": round(found.probability, 3),
         "dice": dice(found.mask, truth),
         "true_ml": float(truth.sum() * np.prod(volume.pixel_spacing_mm) * volume.step_mm / 1000),
@@ -100,6 +113,27 @@ def study_row(scan: Scan, finder: TumourFinder, stager: TStager) -> dict[str, An
         row["long_axis_mm"] = found.measures.long_axis_mm
         row["staged_auto_key"] = _staged(stager, volume, found.key_index, "auto")
     return row
+
+
+def _responders(count: int, seed: int, centres: Sequence[int]) -> Iterator[Scan]:
+    """Second scans of patients of whose tumour nothing is left: about one in nine."""
+    visits = iter_longitudinal(100 * count, seed, centres=centres)
+    return itertools.islice((visit.followup() for visit in visits if visit.course.complete), count)
+
+
+def _alarm(scan: Scan, finder: TumourFinder) -> dict[str, Any]:
+    volume = volume_of(scan)
+    found = finder(volume.hu, volume.affine_lps)
+    return {"step_mm": volume.step_mm, "found": found.found, "sure": found.sure}
+
+
+def _answers(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many were answered how."""
+    return {
+        "sure": sum(row["found"] and row["sure"] for row in rows),
+        "unsure": sum(row["found"] and not row["sure"] for row in rows),
+        "refused": sum(not row["found"] for row in rows),
+    }
 
 
 def volume_of(scan: Scan) -> CtVolume:
@@ -140,6 +174,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seconds_max": max(seconds),
         "accuracy_true_key": true["staged_true_key"],
         "accuracy_auto_key": true["staged_auto_key"],
+        "right": _answers([row for row in rows if row["dice"] > _FOUND]),
+        "elsewhere": _answers([row for row in rows if row["dice"] <= _FOUND]),
         "same_stage_both_ways": sum(r.get("staged_auto_key") == r["staged_true_key"] for r in rows) / count,
     }
     summary["aims"] = {
@@ -164,11 +200,18 @@ def _table(report: dict[str, Any]) -> str:
         f"| stage right with the true key slice | {s['accuracy_true_key']:.3f} |",
         f"| stage right with the slice that was found | {s['accuracy_auto_key']:.3f} |",
         f"| same stage both ways | {s['same_stage_both_ways']:.3f} |",
+        f"| what was found is the tumour | {_words(s['right'])} |",
+        f"| it is not, or nothing was found | {_words(s['elsewhere'])} |",
+        f"| {sum(s['without_tumour'].values())} stomachs without a tumour | {_words(s['without_tumour'])} |",
         "",
         *(f"{'reached' if ok else 'MISSED'}: {name}" for name, ok in s["aims"].items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def _words(answers: dict[str, int]) -> str:
+    return f"{answers['sure']} surely, {answers['unsure']} unsurely, {answers['refused']} refused"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def examine(
     -------
     Examination
         Warnings: ``SEG_UNMEASURED`` (a segmentation names the slice, but its size could not be taken),
-        ``TUMOUR_ELSEWHERE`` (what the model found does not reach the key slice that was named; its size is left out).
+        ``TUMOUR_ELSEWHERE`` (what the model found does not reach the key slice that was named; its size is left out),
+        ``TUMOUR_UNSURE`` (weak signs alone make it a tumour for the model).
 
     Raises
     ------
@@ -91,6 +92,8 @@ def examine(
         return Examination(
             volume, key_slice, None, "the model found a tumour, but not on the key slice", warnings=tuple(warnings)
         )
+    if not finding.sure:
+        warnings.append("TUMOUR_UNSURE")
     return Examination(volume, key_slice, _found(finding, finder), warnings=tuple(warnings))
 
 

@@ -26,8 +26,8 @@ _IDENTITY = ModelIdentity("finder", "1", "U-Net", "0" * 64, "test", "synthetic",
 class Finder:
     """Answers every volume with a tumour of 20 x 16 pixels on some slices, or with none."""
 
-    def __init__(self, *slices: int) -> None:
-        self.slices = slices
+    def __init__(self, *slices: int, sure: bool = True) -> None:
+        self.slices, self.sure = slices, sure
         self.asked = 0
         self.loaded = SimpleNamespace(identity=_IDENTITY)
 
@@ -39,7 +39,7 @@ class Finder:
         mask[list(self.slices), 20:40, 10:26] = True
         spacing = tuple(float(v) for v in np.linalg.norm(affine_lps[:3, :3], axis=0)[::-1])
         measures = measure_tumour(mask, spacing, hu)  # type: ignore[arg-type]
-        return TumourFinding("", 0.9, mask, measures, self.slices[0], 100.0, (0.0, 0.0, -390.0))
+        return TumourFinding("", 0.9, mask, measures, self.slices[0], 100.0, (0.0, 0.0, -390.0), sure=self.sure)
 
 
 @pytest.fixture
@@ -115,6 +115,12 @@ class TestTheModel:
         finder = Finder(7, 8)
         found = ask(study, finder)
         assert (found.key_slice.index, found.key_slice.origin, finder.asked) == (7, "auto", 1)
+        assert found.tumour.mask.sum() == 2 * 20 * 16
+        assert found.warnings == ()
+
+    def test_that_sees_weak_signs_alone_is_taken_at_its_word_with_a_warning(self, study: Path) -> None:
+        found = ask(study, Finder(7, 8, sure=False))
+        assert (found.key_slice.index, found.key_slice.origin, found.warnings) == (7, "auto", ("TUMOUR_UNSURE",))
         assert found.tumour.mask.sum() == 2 * 20 * 16
 
 

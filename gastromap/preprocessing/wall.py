@@ -7,7 +7,6 @@ millimetres along the wall, at a given depth, they stand out.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,19 +88,15 @@ def wall_profile(
     values = sample_ct(hu, affine_lps, grid) * (high_hu - low_hu) + low_hu
     organ = sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5
     depth = _depth_mm(values, organ)
-    soft = values > _SOFT_HU
-    counts = []
-    for low, high in itertools.pairwise(DEPTHS_MM):
-        layer = (depth > low) & (depth <= high)
-        tissue = layer & soft
-        counts.append((_pooled(layer), _pooled(tissue), _pooled(np.where(tissue, values, 0))))
-    wall = np.sum([layer for layer, _, _ in counts], axis=0) >= _LEAST_VOXELS
+    counts = _layers(values, depth, values > _SOFT_HU)
+    wall = counts[0].sum(axis=0) >= _LEAST_VOXELS
     cells = PatientGrid.around(
         grid.point([(n - 1) / 2 for n in grid.shape]),
         tuple(CELL * step for step in grid.spacing_mm),  # type: ignore[arg-type]
         tuple(n // CELL for n in grid.shape),  # type: ignore[arg-type]
     )
-    channels = [channel for along in _ALONG_MM for layer in counts for channel in _averaged(layer, along, cells, wall)]
+    layers = counts.swapaxes(0, 1)
+    channels = [channel for along in _ALONG_MM for layer in layers for channel in _averaged(layer, along, cells, wall)]
     return WallProfile(cells, np.stack(channels).astype(np.float16), wall)
 
 
@@ -154,15 +149,23 @@ def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float3
     return out
 
 
-def _pooled(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Sums over cells."""
-    d, h, w = (n // CELL for n in values.shape)
-    parts = values.reshape(d, CELL, h, CELL, w, CELL)
-    return parts.sum(axis=(1, 3, 5), dtype=np.float32)
+def _layers(values: NDArray[np.float32], depth: NDArray[np.float32], soft: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Of each cell and depth: voxels, those of soft tissue, and the sum of these, shape (3, depths, D, H, W)."""
+    d, h, w = shape = tuple(n // CELL for n in values.shape)
+    depths = len(DEPTHS_MM) - 1
+    where = np.nonzero((depth > DEPTHS_MM[0]) & (depth <= DEPTHS_MM[-1]))
+    layer = np.searchsorted(DEPTHS_MM, depth[where], side="left") - 1
+    place = np.ravel_multi_index((layer, *(axis // CELL for axis in where)), (depths, d, h, w))
+    tissue = soft[where]
+    sums = (
+        np.bincount(place, each, minlength=depths * d * h * w).reshape(depths, *shape)
+        for each in (None, tissue, np.where(tissue, values[where], 0))
+    )
+    return np.stack([each.astype(np.float32) for each in sums])
 
 
 def _averaged(
-    layer: tuple[NDArray[np.float32], ...], along_mm: float, cells: PatientGrid, wall: NDArray[np.bool_]
+    layer: NDArray[np.float32], along_mm: float, cells: PatientGrid, wall: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     sigma = [along_mm / step for step in cells.spacing_mm]
     voxels, soft, total = (ndimage.gaussian_filter(each, sigma, truncate=3.0) if along_mm else each for each in layer)

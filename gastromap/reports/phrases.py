@@ -157,6 +157,10 @@ _WARNINGS: Final = {
     "TUMOUR_ELSEWHERE": Text(
         "What the segmentation model found does not reach the key slice named; its size was left out."
     ),
+    "TUMOUR_UNSURE": Text(
+        "The segmentation model found the tumour by weak signs alone: check on the images whether there is one, and "
+        "whether it lies there."
+    ),
     "PLACES_DIFFER": Text(
         "The segmentation model marked different places of the stomach before and after treatment: check both; no "
         "change of size and no outlook are given."

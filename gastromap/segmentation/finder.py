@@ -19,7 +19,7 @@ from gastromap.preprocessing.volume import PatientGrid, mask_centre, sample_ct, 
 from gastromap.results import ModelIdentity
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TumourMeasures, largest_component, measure_tumour, slice_areas_mm2
-from gastromap.segmentation.parts import heaviest_part, is_tumour
+from gastromap.segmentation.parts import MarkedPart, heaviest_part, is_sure, is_tumour
 from gastromap.segmentation.stomach import COARSE_CARD, COARSE_WEIGHTS, FinderNetwork, Stomach, StomachReader
 from gastromap.segmentation.wall_reader import WallReader
 from gastromap.segmentation.weights import finder_limits, fine_card, load_fine, load_wall, shown_card
@@ -60,6 +60,9 @@ class TumourFinding:
         Middle of the mask in mm: of the crop for the longitudinal model.
     stomach_ml : float
         Volume of what the coarse network takes for stomach.
+    sure : bool
+        False where the wall network's word alone makes it a tumour: weak signs, which stomachs without a tumour often
+        show too.
     """
 
     reason: str
@@ -70,6 +73,7 @@ class TumourFinding:
     key_area_mm2: float = 0.0
     centre_lps: tuple[float, float, float] | None = None
     stomach_ml: float = 0.0
+    sure: bool = True
 
     @property
     def found(self) -> bool:
@@ -168,19 +172,18 @@ class TumourFinder:
         heaviest = heaviest_part(values, self._near(grid, stomach, self.limits.core_mm), self.limits, wall)
         if heaviest is None:
             return TumourFinding("no tumour found", float(values.max()), empty, stomach_ml=stomach_ml)
-        probability = heaviest.probability
         mask = largest_component(to_source(heaviest.values, grid, affine, shape) >= self.limits.threshold)
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
         if mask.sum() * voxel_ml < self.limits.volume_ml or not is_tumour(heaviest, self.limits):
-            return TumourFinding("no tumour found", probability, empty, stomach_ml=stomach_ml)
-        return self._measured(hu, affine, mask, probability, stomach_ml)
+            return TumourFinding("no tumour found", heaviest.probability, empty, stomach_ml=stomach_ml)
+        return self._measured(hu, affine, mask, heaviest, stomach_ml)
 
     def _measured(
         self,
         hu: NDArray[np.floating],
         affine: NDArray[np.float64],
         mask: NDArray[np.bool_],
-        probability: float,
+        part: MarkedPart,
         stomach_ml: float,
     ) -> TumourFinding:
         column, row, step = (float(value) for value in np.linalg.norm(affine[:3, :3], axis=0))
@@ -190,13 +193,14 @@ class TumourFinder:
         key_index = int(np.argmax(np.where(areas > 0, smoothed, 0)))
         return TumourFinding(
             reason="",
-            probability=probability,
+            probability=part.probability,
             mask=mask,
             measures=measure_tumour(mask, spacing, hu),
             key_index=key_index,
             key_area_mm2=float(areas[key_index]),
             centre_lps=mask_centre(mask, affine),
             stomach_ml=stomach_ml,
+            sure=is_sure(part, self.limits),
         )
 
     def stomach_box(self, hu: NDArray[np.floating], affine_lps: NDArray[np.floating]) -> tuple[_Point, _Point] | None:

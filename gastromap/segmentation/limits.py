@@ -35,6 +35,8 @@ class FinderLimits:
         Below ``probability`` it still is one, down to this mean, where it has at least this share of all that the
         network marked (its sum of probabilities in that of the volume) and at most so many parts are marked. Large
         tumours are often drawn with doubt but alone; in images unlike those of the training doubt lies in many places.
+    alone_share : float
+        A part with at least this share is alone, however many specks are marked beside it.
     stomach_ml : float
         Smallest stomach: below it the volume shows none.
     wall_weight : float
@@ -45,8 +47,8 @@ class FinderLimits:
         this weight (squared probabilities times voxels) unless what the fine network marked there weighs more. 0: it
         does not.
     wall_sure : float, optional
-        Logit of the wall network from which a part is a tumour, however doubtful the fine network is, where at most
-        ``doubtful_parts`` are marked. A part of the wall network alone needs it.
+        Logit of the wall network from which a part is a tumour, however doubtful the fine network is, where it is alone
+        or at most ``doubtful_parts`` are marked. A part of the wall network alone needs it.
     """
 
     threshold: float = 0.5
@@ -59,6 +61,7 @@ class FinderLimits:
     doubtful_probability: float = 0.45
     doubtful_share: float = 0.35
     doubtful_parts: int = 45
+    alone_share: float = 1.0
     stomach_ml: float = 20.0
     wall_weight: float = 0.0
     wall_drop: float = 1.5

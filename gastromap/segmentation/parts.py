@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from gastromap.segmentation.limits import FinderLimits
 from gastromap.segmentation.measures import TOUCHING
 
-__all__ = ["MarkedPart", "heaviest_part", "is_tumour"]
+__all__ = ["MarkedPart", "heaviest_part", "is_sure", "is_tumour"]
 
 #: Around a part of the wall network, for its border between the grids.
 _BORDER_VOXELS = 2
@@ -28,7 +28,8 @@ class MarkedPart:
         Probabilities with the other parts taken out. What lies around it, below the threshold, keeps its border smooth
         between the grids.
     probability : float
-        Mean inside, of the network that marked it.
+        Mean of ``values`` inside. For a part of the wall network they begin with the threshold at its border, whatever
+        its logits are: how sure it is says ``wall_logit``.
     share : float
         Of the sum of all probabilities.
     count : int
@@ -92,27 +93,35 @@ def heaviest_part(
         scores += limits.wall_weight * highest
     best = int(np.argmax(scores))
     mask = labels == best + 1
-    by_wall_alone = bool(alone[mask].all())
     return MarkedPart(
         values=np.where(mask | (marked < limits.threshold), marked, 0),
-        probability=float((expit(wall[mask]) if wall is not None and by_wall_alone else values[mask]).mean()),
+        probability=float(marked[mask].mean()),
         share=float(values[mask].sum() / max(float(values.sum()), 1e-6)),
         count=count,
         wall_logit=float(highest[best]),
-        by_wall_alone=by_wall_alone,
+        by_wall_alone=bool(alone[mask].all()),
+    )
+
+
+def is_sure(part: MarkedPart, limits: FinderLimits) -> bool:
+    """Whether the fine network by itself says enough for a part."""
+    if part.by_wall_alone:
+        return False
+    return part.probability >= limits.probability or (
+        _stands_out(part, limits)
+        and part.probability >= limits.doubtful_probability
+        and part.share >= limits.doubtful_share
     )
 
 
 def is_tumour(part: MarkedPart, limits: FinderLimits) -> bool:
-    """Whether what speaks for a part is enough."""
-    few = part.count <= limits.doubtful_parts
-    if few and limits.wall_sure is not None and part.wall_logit >= limits.wall_sure:
-        return True
-    if part.by_wall_alone:
-        return False
-    return part.probability >= limits.probability or (
-        few and part.probability >= limits.doubtful_probability and part.share >= limits.doubtful_share
-    )
+    """Whether what speaks for a part is enough, be it by the wall network's word."""
+    by_wall = limits.wall_sure is not None and part.wall_logit >= limits.wall_sure
+    return is_sure(part, limits) or (by_wall and _stands_out(part, limits))
+
+
+def _stands_out(part: MarkedPart, limits: FinderLimits) -> bool:
+    return part.count <= limits.doubtful_parts or part.share >= limits.alone_share
 
 
 def _with_wall_alone(
@@ -120,8 +129,9 @@ def _with_wall_alone(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Probabilities with what lies around the highest logit of the wall network, and where that is.
 
-    Nothing where parts that the fine network marked there weigh more than ``wall_alone``; lighter ones join it. How high
-    the logit is differs from tumour to tumour (-3 to 0.5 in 11 synthetic T1), how far it falls to their border less.
+    Nothing where parts that the fine network marked there weigh more than ``wall_alone``; lighter ones join it. How
+    high the logit is differs from tumour to tumour (-3 to 0.5 in 11 synthetic T1), how far it falls to their border
+    less.
     """
     in_core = np.where(core, wall, -np.inf)
     highest = np.unravel_index(in_core.argmax(), wall.shape)

@@ -11,7 +11,7 @@ from gastromap.errors import UsageError
 from gastromap.evaluation.splits import check_patient_split
 from gastromap.training.datalist import SPLITS, invalid_datalist
 
-__all__ = ["read_volume_datalist"]
+__all__ = ["read_volume_datalist", "records_of"]
 
 #: Keys of image and mask in the layouts that are understood: plain records, ``gastromap synth``, pairs of scans.
 _LAYOUTS = (("image", "label"), ("image", "mask"), ("image1", "mask1"), ("image2", "mask2"))
@@ -61,6 +61,25 @@ def read_volume_datalist(
         )
     check_patient_split(splits)
     return splits
+
+
+def records_of(splits: Mapping[str, list[dict[str, Any]]], name: str) -> list[dict[str, Any]]:
+    """Records of one split, which somebody needs; a cohort to publish with may hold ``validation`` alone.
+
+    Raises
+    ------
+    UsageError
+        ``DATALIST_INVALID`` if there are none.
+    """
+    if not splits.get(name):
+        raise UsageError(
+            "DATALIST_INVALID",
+            where="datalist",
+            expected=f"records of {name} with a mask",
+            got="none",
+            remedy="Add a cohort that has them, or name another split.",
+        )
+    return splits[name]
 
 
 def _samples(record: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:

@@ -118,6 +118,7 @@ def test_the_wall_network_can_prefer_the_smaller_of_two(weight: float) -> None:
     finder._wall = near_the_small_one
     found = finder(_volume(_FEET_TO_HEAD, _SHAPE, [_STOMACH, _LESION, small]), _FEET_TO_HEAD)
     assert found.centre_lps == pytest.approx((small if weight else _LESION)[0], abs=1.0)
+    assert found.sure
 
 
 def test_a_tumour_that_the_wall_network_alone_sees_is_found_where_it_says() -> None:
@@ -134,6 +135,7 @@ def test_a_tumour_that_the_wall_network_alone_sees_is_found_where_it_says() -> N
         found = finder(hu, _FEET_TO_HEAD)
         assert found.reason == reason
         if found.found:
+            assert not found.sure
             assert found.centre_lps == pytest.approx(centre, abs=1.0)
             assert found.measures is not None
             assert found.measures.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.1)

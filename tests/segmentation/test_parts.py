@@ -13,7 +13,7 @@ from gastromap.segmentation.parts import MarkedPart, heaviest_part, is_tumour
 _SHAPE = (20, 30, 30)
 _CORE = np.ones(_SHAPE, np.bool_)
 _LARGE, _SMALL, _THIRD = np.s_[4:10, 4:10, 4:10], np.s_[12:15, 20:23, 20:23], np.s_[4:8, 20:24, 4:8]
-_LIMITS = FinderLimits(wall_weight=1.0, wall_drop=1.5, wall_alone=5.0, wall_sure=3.0)
+_LIMITS = FinderLimits(alone_share=0.9, wall_weight=1.0, wall_drop=1.5, wall_alone=5.0, wall_sure=3.0)
 
 
 def _map(empty: float, **parts: float) -> np.ndarray:
@@ -58,7 +58,8 @@ def test_a_part_that_the_wall_network_alone_marks_is_taken_where_it_is_surer_tha
         assert (_where(part) == _filled(taken)).all()
         assert part is not None
         assert part.by_wall_alone == (taken is _SMALL)
-        assert part.probability == pytest.approx(0.6 if taken is _LARGE else 1 / (1 + np.exp(-logit)))
+        # Its highest logit lies 1.5 above its border, where the threshold of 0.5 is.
+        assert part.probability == pytest.approx(0.6 if taken is _LARGE else 1 / (1 + np.exp(-1.5)))
         assert part.count == 1
 
 
@@ -122,6 +123,9 @@ _PART = MarkedPart(
         ({"probability": 0.6, "count": 90}, True),
         ({"share": 0.5}, True),
         ({"share": 0.5, "count": 90}, False),
+        ({"share": 0.91, "count": 90}, True),
+        ({"share": 0.91, "count": 90, "probability": 0.4}, False),
+        ({"share": 0.91, "count": 90, "probability": 0.4, "wall_logit": 3.0}, True),
         ({"wall_logit": 3.0}, True),
         ({"wall_logit": 2.9}, False),
         ({"wall_logit": 3.0, "count": 90}, False),

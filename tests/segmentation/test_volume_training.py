@@ -16,7 +16,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, SpatialRe
 from gastromap.errors import UsageError
 from gastromap.preprocessing.volume_transforms import FROM_BYTES, PrepareCtVolumed
 from gastromap.training.segmentation_loss import DiceBceLoss, SplitAttendedd
-from gastromap.training.volume_datalist import read_volume_datalist
+from gastromap.training.volume_datalist import read_volume_datalist, records_of
 
 
 @pytest.fixture
@@ -112,6 +112,9 @@ def test_a_cohort_that_only_validates_is_one(tmp_path: Path) -> None:
     (tmp_path / "datalist.json").write_text(json.dumps({"validation": [record]}))
     found = read_volume_datalist(tmp_path)
     assert [len(found[split]) for split in ("training", "validation", "test")] == [0, 1, 0]
+    assert records_of(found, "validation") == found["validation"]
+    with pytest.raises(UsageError, match=r"DATALIST_INVALID.*records of training"):
+        records_of(found, "training")
 
 
 def test_a_datalist_without_any_mask_is_refused(tmp_path: Path) -> None:
