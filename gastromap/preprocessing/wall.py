@@ -88,14 +88,13 @@ def wall_profile(
     values = sample_ct(hu, affine_lps, grid) * (high_hu - low_hu) + low_hu
     organ = sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5
     depth = _depth_mm(values, organ)
-    counts = _layers(values, depth, values > _SOFT_HU)
-    wall = counts[0].sum(axis=0) >= _LEAST_VOXELS
+    layers = _layers(values, depth)
+    wall = layers[:, 0].sum(axis=0) >= _LEAST_VOXELS
     cells = PatientGrid.around(
         grid.point([(n - 1) / 2 for n in grid.shape]),
         tuple(CELL * step for step in grid.spacing_mm),  # type: ignore[arg-type]
         tuple(n // CELL for n in grid.shape),  # type: ignore[arg-type]
     )
-    layers = counts.swapaxes(0, 1)
     channels = [channel for along in _ALONG_MM for layer in layers for channel in _averaged(layer, along, cells, wall)]
     return WallProfile(cells, np.stack(channels).astype(np.float16), wall)
 
@@ -149,19 +148,19 @@ def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float3
     return out
 
 
-def _layers(values: NDArray[np.float32], depth: NDArray[np.float32], soft: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Of each cell and depth: voxels, those of soft tissue, and the sum of these, shape (3, depths, D, H, W)."""
-    d, h, w = shape = tuple(n // CELL for n in values.shape)
-    depths = len(DEPTHS_MM) - 1
+def _layers(values: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each depth and cell: voxels, those of soft tissue, and the sum of these, shape (depths, 3, D, H, W)."""
+    depths, cells = len(DEPTHS_MM) - 1, tuple(n // CELL for n in values.shape)
     where = np.nonzero((depth > DEPTHS_MM[0]) & (depth <= DEPTHS_MM[-1]))
     layer = np.searchsorted(DEPTHS_MM, depth[where], side="left") - 1
-    place = np.ravel_multi_index((layer, *(axis // CELL for axis in where)), (depths, d, h, w))
-    tissue = soft[where]
-    sums = (
-        np.bincount(place, each, minlength=depths * d * h * w).reshape(depths, *shape)
-        for each in (None, tissue, np.where(tissue, values[where], 0))
-    )
-    return np.stack([each.astype(np.float32) for each in sums])
+    place = np.ravel_multi_index((layer, *(axis // CELL for axis in where)), (depths, *cells))
+    hu = values[where]
+    soft = hu > _SOFT_HU
+    sums = [
+        np.bincount(place, each, minlength=depths * int(np.prod(cells))).reshape(depths, *cells)
+        for each in (None, soft, np.where(soft, hu, 0))
+    ]
+    return np.stack(sums, axis=1).astype(np.float32)
 
 
 def _averaged(

@@ -76,7 +76,7 @@ def heaviest_part(
     labels, count = ndimage.label(fine, structure=TOUCHING)
     found, marked, alone = count, values, np.zeros(values.shape, np.bool_)
     if wall is not None and limits.wall_alone > 0:
-        marked, alone = _with_wall_alone(values, core, limits, wall)
+        marked, alone = _with_wall_alone(values, labels, core, limits, wall)
         labels, found = ndimage.label(fine | alone, structure=TOUCHING)
     parts = range(1, found + 1)
     weights = ndimage.sum_labels(np.square(values) * core * ~alone, labels, parts)
@@ -125,25 +125,29 @@ def _stands_out(part: MarkedPart, limits: FinderLimits) -> bool:
 
 
 def _with_wall_alone(
-    values: NDArray[np.float32], core: NDArray[np.bool_], limits: FinderLimits, wall: NDArray[np.float32]
+    values: NDArray[np.float32],
+    fine: NDArray[np.integer],
+    core: NDArray[np.bool_],
+    limits: FinderLimits,
+    wall: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Probabilities with what lies around the highest logit of the wall network, and where that is.
 
-    Nothing where parts that the fine network marked there weigh more than ``wall_alone``; lighter ones join it. How
-    high the logit is differs from tumour to tumour (-3 to 0.5 in 11 synthetic T1), how far it falls to their border
-    less.
+    ``fine`` numbers the parts that the fine network marked; 0 elsewhere. Nothing where those that it marked there weigh
+    more than ``wall_alone``; lighter ones join it. How high the logit is differs from tumour to tumour (-3 to 0.5 in 11
+    synthetic T1), how far it falls to their border less.
     """
     in_core = np.where(core, wall, -np.inf)
     highest = np.unravel_index(in_core.argmax(), wall.shape)
     least = float(in_core[highest]) - limits.wall_drop
     labels, _ = ndimage.label(wall >= least, structure=TOUCHING)
     alone = np.asarray(labels == labels[highest])
-    fine = values >= limits.threshold
-    parts, _ = ndimage.label(fine, structure=TOUCHING)
-    beside = ndimage.binary_dilation(alone, TOUCHING)
-    there = fine & np.isin(parts, np.unique(parts[beside]))
+    touched = np.unique(fine[ndimage.binary_dilation(alone, TOUCHING)])
+    there = np.isin(fine, touched[touched > 0])
     if float(np.square(values[there & core]).sum()) > limits.wall_alone:
         return values, np.zeros_like(alone)
-    around = ndimage.binary_dilation(alone, TOUCHING, iterations=_BORDER_VOXELS) & ~fine & (alone | (wall < least))
+    around = (
+        ndimage.binary_dilation(alone, TOUCHING, iterations=_BORDER_VOXELS) & (fine == 0) & (alone | (wall < least))
+    )
     by_wall = expit(wall - least + logit(limits.threshold)).astype(np.float32)
     return np.where(around, np.maximum(values, by_wall), values), alone | there

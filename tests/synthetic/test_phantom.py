@@ -68,7 +68,7 @@ class TestTumour:
         assert 70 < np.mean(found) < 115
 
     def test_one_behind_a_narrow_antrum_that_bends_into_a_wide_body_is_drawn_too(self) -> None:
-        # Of 400 patients two or so; its centre lay 15 mm inside the body, and no voxel was tumour.
+        # A rare patient; the centre lay 15 mm inside the body, and no voxel was tumour.
         phantom = Phantom(sample_case(236, 1, centre=1, stage="T1"))
         levels = phantom.tumour_z_mm + np.arange(-8.0, 8.0, 1.5)
         assert sum(int(phantom.masks(float(z), GRID)["tumour"].sum()) for z in levels) > 50
