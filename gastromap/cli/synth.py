@@ -87,6 +87,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
         help="format nifti: the whole field of view instead of the stomach's (nifti only)",
     )
     parser.add_argument(
+        "--close",
+        action="store_true",
+        help="format nifti: only the slices of the stomach, in less than half the time (nifti only)",
+    )
+    parser.add_argument(
         "--validation-share",
         type=float,
         default=0.2,
@@ -161,7 +166,7 @@ def _write_single(arguments: argparse.Namespace, options: dict[str, Any], **how:
             got=str(arguments.missing_followup),
             remedy="Add --longitudinal.",
         )
-    write_cohort(CohortPlan(**options, whole=arguments.whole), arguments.out, **how)
+    write_cohort(CohortPlan(**options, whole=arguments.whole, close=arguments.close), arguments.out, **how)
     return ""
 
 
@@ -170,10 +175,11 @@ def _write_pairs(arguments: argparse.Namespace, options: dict[str, Any], **how: 
     from gastromap.synthetic.longitudinal import LongitudinalPlan, write_longitudinal
     from gastromap.synthetic.oracle import describe
 
-    if arguments.whole:
-        remedy = "Leave --whole out: pairs are cubes around the tumour."
-        raise UsageError(
-            "SYNTH_ARGUMENT", where="whole", expected="no --longitudinal with --whole", got="both", remedy=remedy
-        )
+    for name in ("whole", "close"):
+        if getattr(arguments, name):
+            remedy = f"Leave --{name} out: pairs are cubes around the tumour."
+            raise UsageError(
+                "SYNTH_ARGUMENT", where=name, expected=f"no --longitudinal with --{name}", got="both", remedy=remedy
+            )
     plan = LongitudinalPlan(**options, missing_followup=arguments.missing_followup)
     return ", before and after chemotherapy\n" + describe(write_longitudinal(plan, arguments.out, **how))

@@ -45,6 +45,8 @@ class CohortPlan:
         Of format ``slices``: the key slice with its neighbours, or alone.
     whole : bool
         Of format ``nifti``: keep the whole field of view instead of the stomach and its surroundings.
+    close : bool
+        Of format ``nifti``: only slices of the stomach, reconstructed on a field of view of its own.
     """
 
     seed: int
@@ -56,6 +58,7 @@ class CohortPlan:
     with_seg: bool = False
     slices: int = 3
     whole: bool = False
+    close: bool = False
 
     def __post_init__(self) -> None:
         require("seed", "a whole number from 0", self.seed, valid=self.seed >= 0)
@@ -70,13 +73,12 @@ class CohortPlan:
         require("with-seg", "format dicom", self.format, valid=seg_fits)
         require("slices", "1 or 3", self.slices, valid=self.slices in (1, 3))
         require("whole", "format nifti", self.format, valid=not self.whole or self.format == "nifti")
+        require("close", "format nifti", self.format, valid=not self.close or self.format == "nifti")
+        require("close", "not with whole", "both", valid=not (self.whole and self.close))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; ``whole`` only where it is set, because older cohorts do not know it."""
-        values = asdict(self)
-        if not self.whole:
-            del values["whole"]
-        return values
+        """Plain values; ``whole`` and ``close`` only where they are set, because older cohorts do not know them."""
+        return {key: value for key, value in asdict(self).items() if value or key not in ("whole", "close")}
 
 
 def iter_cohort(
@@ -159,11 +161,13 @@ def _write_patient(plan: CohortPlan, case: Case, partial_folder: Path, workers: 
         record["study"] = asdict(study)
         moves = {"image": ("study", f"studies/{case.patient_id}"), "": ("clinical.json", clinical_name(case))}
     else:
-        from gastromap.synthetic.export_nifti import write_crop, write_key_slices
+        from gastromap.synthetic.export_nifti import write_close, write_crop, write_key_slices
 
         image, mask = partial_folder / "image.nii.gz", partial_folder / "mask.nii.gz"
         if plan.format == "slices":
             write_key_slices(scan, image, mask, count=plan.slices)
+        elif plan.close:
+            write_close(scan, image, mask)
         else:
             write_crop(scan, image, mask, whole=plan.whole)
         moves = {

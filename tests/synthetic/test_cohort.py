@@ -148,6 +148,35 @@ class TestNiftiCrop:
         assert image.shape == (64, 64, len(scan.z_mm))
         assert json.loads((tmp_path / "n" / "cohort.json").read_text())["whole"] is True
 
+    def test_a_close_volume_is_the_stomach_of_the_scan_but_for_noise(self, tmp_path: Path) -> None:
+        plan = CohortPlan(seed=5, format="nifti", matrix=256, thickness_mm=5.0, close=True)
+        write_cohort(plan, tmp_path / "n", patients=1)
+        image = nibabel.load(tmp_path / "n" / "images" / "SYNTHETIC-5-00001.nii.gz")
+        labels = np.asarray(nibabel.load(tmp_path / "n" / "masks" / "SYNTHETIC-5-00001.nii.gz").dataobj)
+        scan = plan_scan(sample_case(5, 1, centre=1), matrix=256, thickness_mm=5.0)
+        assert image.shape[0] < 200
+        assert image.shape[2] < len(scan.z_mm)
+        full = np.linalg.inv(scan.affine_lps()) @ np.diag([-1, -1, 1, 1]) @ image.affine @ [0, 0, 0, 1]
+        assert np.allclose(full, np.round(full), atol=1e-3)
+        column, row, first = np.round(full[:3]).astype(int)
+        rows, columns = (slice(start, start + n) for start, n in ((row, image.shape[1]), (column, image.shape[0])))
+        both = np.stack([scan.hu(first + i)[rows, columns] for i in range(image.shape[2])]).astype(float)
+        differ = np.asarray(image.dataobj).transpose(2, 1, 0) - both
+        # Two independent draws of the same noise.
+        assert abs(float(differ.mean())) < 0.3
+        assert float(np.percentile(np.abs(differ), 95)) < 2.2 * 2**0.5 * scan.scanner.noise_hu
+        # All of stomach and tumour, to a few voxels of their border.
+        for value, name in ((1, "stomach"), (2, "tumour")):
+            inside = labels >= value
+            true = sum(int(scan.masks(index)[name].sum()) for index in range(len(scan.z_mm)))
+            assert int(inside.sum()) == pytest.approx(true, rel=0.01)
+            assert not inside[[0, -1]].any()
+            assert not inside[:, [0, -1]].any()
+
+    def test_close_and_whole_are_not_both_possible(self) -> None:
+        with pytest.raises(UsageError, match=r"SYNTH_ARGUMENT.*not with whole"):
+            CohortPlan(seed=1, format="nifti", whole=True, close=True)
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -156,6 +185,7 @@ class TestRefusals:
             {"seed": -1},
             {"centres": ()},
             {"whole": True, "format": "slices"},
+            {"close": True, "format": "slices"},
             {"centres": (4,)},
             {"stages": ("T5",)},
             {"matrix": 65},
