@@ -8,6 +8,7 @@ guessed slice would be staged without a sign that it was guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -226,4 +227,5 @@ def automatic_key_slice(volume: CtVolume, finding: TumourFinding) -> KeySlice:
             got=f"{finding.reason}, not staged",
             remedy="If there is a tumour, name the key slice or send a segmentation of it.",
         )
-    return key_slice_at(volume, finding.key_index, "auto", finding.key_area_mm2)
+    found = key_slice_at(volume, finding.key_index, "auto", finding.key_area_mm2)
+    return replace(found, weak_signs=not finding.sure)

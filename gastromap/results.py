@@ -71,7 +71,8 @@ class KeySlice:
     sop_instance_uid: str
     position_mm: float  #: z in patient coordinates (+ towards the head)
     origin: KeySliceOrigin
-    tumour_area_mm2: float | None = None  #: only from a SEG or RTSTRUCT
+    tumour_area_mm2: float | None = None  #: only from a SEG, an RTSTRUCT or the segmentation model
+    weak_signs: bool = False  #: chosen by a segmentation model that was not sure of the tumour itself
 
 
 @dataclass(frozen=True)

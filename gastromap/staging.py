@@ -42,6 +42,10 @@ _log = logging.getLogger(__name__)
 _TREATED = Text("The study was made after treatment; the model was trained and calibrated on untreated tumours.")
 #: In 60 synthetic studies 0.72 of the stages were right on the slice that was found, 0.82 on the true one.
 _UNCHECKED = Text("Nobody has checked the automatic key slice; the model was calibrated on true key slices.")
+#: Of 17 synthetic stomachs without a tumour, something was found in 14: in 8 by weak signs alone.
+_WEAK = Text(
+    "The segmentation model found the tumour by weak signs alone, which it often finds in a stomach without one."
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class TStager:
         doubts = [_TREATED] if case.volume.role == "followup" else []
         if case.key_slice.origin == "auto":
             doubts.append(_UNCHECKED)
+        if case.key_slice.weak_signs:
+            doubts.append(_WEAK)
         if doubts:
             confidence = replace(confidence, staged=False, reasons=(*confidence.reasons, *doubts))
         return StageResult(

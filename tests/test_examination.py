@@ -117,10 +117,12 @@ class TestTheModel:
         assert (found.key_slice.index, found.key_slice.origin, finder.asked) == (7, "auto", 1)
         assert found.tumour.mask.sum() == 2 * 20 * 16
         assert found.warnings == ()
+        assert not found.key_slice.weak_signs
 
     def test_that_sees_weak_signs_alone_is_taken_at_its_word_with_a_warning(self, study: Path) -> None:
         found = ask(study, Finder(7, 8, sure=False))
         assert (found.key_slice.index, found.key_slice.origin, found.warnings) == (7, "auto", ("TUMOUR_UNSURE",))
+        assert found.key_slice.weak_signs
         assert found.tumour.mask.sum() == 2 * 20 * 16
 
 

@@ -91,13 +91,16 @@ class TestStage:
             return probabilities, ballot, replace(confidence, staged=True, reasons=()), score
 
         monkeypatch.setattr(type(stager.bundle), "judge", sure)
-        given, found = (
-            stager.stage(stager.infer(stager.prepare(volume, replace(key(volume, 2), origin=origin))))
-            for origin in ("seg", "auto")
+        given, found, weak = (
+            stager.stage(stager.infer(stager.prepare(volume, replace(key(volume, 2), **chosen))))
+            for chosen in ({"origin": "seg"}, {"origin": "auto"}, {"origin": "auto", "weak_signs": True})
         )
         assert (given.confidence.staged, given.confidence.reasons) == (True, ())
         assert not found.confidence.staged
+        assert len(found.confidence.reasons) == 1
         assert "automatic key slice" in found.confidence.reasons[0]
+        assert weak.confidence.reasons[0] == found.confidence.reasons[0]
+        assert "weak signs alone" in weak.confidence.reasons[1]
         assert found.probabilities == given.probabilities
 
     def test_the_same_slice_gives_the_same_answer_twice(self, stager, volume) -> None:
