@@ -311,8 +311,12 @@ def start_volume_card(
     trained_on: str,
     notice: str,
     seed: int,
+    data: Mapping[str, int] | None = None,
 ) -> None:
-    """Like :func:`start_card`, for networks that read volumes; ``preprocessing`` holds values of ``VolumeProfile``."""
+    """Like :func:`start_card`, for networks that read volumes; ``preprocessing`` holds values of ``VolumeProfile``.
+
+    ``data`` counts the scans of each split.
+    """
     from gastromap.preprocessing.volume import VolumeProfile
 
     ModelCard(
@@ -320,7 +324,7 @@ def start_volume_card(
         preprocessing=VolumeProfile.from_mapping(preprocessing).to_mapping(),
         trained_on=trained_on,
         notice=notice,
-        training={"seed": seed},
+        training={"seed": seed} if data is None else {"seed": seed, "data": dict(data)},
     ).write(Path(folder))
 
 

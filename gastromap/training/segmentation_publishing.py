@@ -102,7 +102,8 @@ def publish_segmentation(
         card.write(staging)
         if second_look is not None:
             sha256 = store_part(second_look, staging / LOOK_WEIGHTS, LOOK_PREFIX, behind=staging / WEIGHTS_NAME)
-            card = ModelCard.read(second_look).published(weights_sha256=sha256, training=made)
+            card = ModelCard.read(second_look)
+            card = card.published(weights_sha256=sha256, training={**made, **_own_data(card)})
             card_name = LOOK_CARD
             card.write(staging, card_name)
         metrics = _measured(staging, card, card_name, splits, tumour_value=tumour_value, progress=progress)
@@ -165,7 +166,7 @@ def publish_wall(
 
 
 def _facts(command: str, splits: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """What a card says of how its weights were made."""
+    """What a card says of how its weights were made; a card that counts its own data keeps that."""
     return {"command": command, "precision": "float16", "data": {k: len(v) for k, v in splits.items()}}
 
 
@@ -188,7 +189,13 @@ def _measured(
 
 def _halved(stages: Sequence[Path], staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
     sha256 = store_weights(stages, staging / name, precision=str(training["precision"]))
-    return ModelCard.read(stages[-1]).published(weights_sha256=sha256, training=training)
+    card = ModelCard.read(stages[-1])
+    # The volumes that are searched now need not be those of the training.
+    return card.published(weights_sha256=sha256, training={**training, **_own_data(card)})
+
+
+def _own_data(card: ModelCard) -> dict[str, Any]:
+    return {key: value for key, value in card.training.items() if key == "data"}
 
 
 def finder_metrics(

@@ -66,9 +66,10 @@ def test_a_finder_that_reads_the_answer_scores_full_and_raises_no_alarm(volumes:
     assert (metrics["without_tumour"], metrics["false_alarms"]) == (1, 0)
 
 
-def _run(folder: Path, network: dict[str, object], **profile: object) -> Path:
+def _run(folder: Path, network: dict[str, object], *, data: dict[str, int] | None = None, **profile: object) -> Path:
     torch.manual_seed(1)
-    start_volume_card(folder, network=network, preprocessing=profile, trained_on="nothing", notice="A test.", seed=1)
+    said = {"trained_on": "nothing", "notice": "A test.", "seed": 1}
+    start_volume_card(folder, network=network, preprocessing=profile, **said, data=data)
     torch.save(build_network(network).state_dict(), folder / WEIGHTS_NAME)
     return folder
 
@@ -80,7 +81,8 @@ def _coarse_run(folder: Path) -> Path:
 def test_both_networks_are_published_in_half_precision_with_their_hashes(
     tmp_path: Path, volumes: list[dict[str, str]]
 ) -> None:
-    fine = _run(tmp_path / "fine", _FINE, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
+    trained = {"training": 7, "validation": 2, "test": 0}
+    fine = _run(tmp_path / "fine", _FINE, data=trained, spacing_mm=[4, 4, 4], patch=[32, 32, 32])
     coarse = _coarse_run(tmp_path / "coarse")
     (tmp_path / "datalist.json").write_text(
         json.dumps({"training": [], "validation": volumes[:1], "test": volumes[1:]})
@@ -91,6 +93,10 @@ def test_both_networks_are_published_in_half_precision_with_their_hashes(
     card = ModelCard.read(bundle / "models")
     assert card.training["metrics"]["validation"] == metrics
     assert card.training["command"] == "train it"
+    # A run that counted its own data is not said to be trained on what is searched now.
+    assert card.training["data"] == trained
+    searched = {"training": 0, "validation": 1, "test": 2}
+    assert ModelCard.read(bundle / "models", "coarse.json").training["data"] == searched
     state = torch.load(bundle / "models" / WEIGHTS_NAME, weights_only=True)
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
     # The windows are those of the training where none are given.
