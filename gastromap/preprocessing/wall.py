@@ -14,6 +14,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from gastromap.preprocessing.morphology import grown, opened
 from gastromap.preprocessing.volume import SOFT_TISSUE_HU, PatientGrid, sample_ct, sample_mask
 
 __all__ = ["CELL", "DEPTHS_MM", "WALL_CHANNELS", "WALL_SPACING_MM", "WallProfile", "wall_profile"]
@@ -113,12 +114,12 @@ def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[
     inside = organ & ~_elsewhere(smooth < _GAS_HU, organ)
     # Half-way between gas and wall is brighter than half-way between gas and fluid, and darker than fluid.
     for low, high, end in ((-np.inf, _GAS_HU, _GAS_END_HU), (*_FLUID_HU, _FLUID_END_HU)):
-        sure = ndimage.binary_opening((smooth > low) & (smooth < high) & inside, iterations=_OPENED)
+        sure = opened((smooth > low) & (smooth < high) & inside, _OPENED)
         labels, _ = ndimage.label(sure)
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
         large = sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML
-        lumen |= ndimage.binary_dilation(large[labels], iterations=_REGROWN, mask=(border < end) & inside)
+        lumen |= grown(large[labels], _REGROWN, (border < end) & inside)
     image = SimpleITK.GetImageFromArray(lumen.astype(np.uint8))
     image.SetSpacing(WALL_SPACING_MM[::-1])
     distance = SimpleITK.GetArrayFromImage(
@@ -134,11 +135,11 @@ def _elsewhere(gas: NDArray[np.bool_], organ: NDArray[np.bool_]) -> NDArray[np.b
 
     Not so of fluid: its range is that of a wall beside fat as well, which joins what lies around the stomach.
     """
-    labels, count = ndimage.label(ndimage.binary_opening(gas, iterations=_OPENED))
+    labels, count = ndimage.label(opened(gas, _OPENED))
     sizes, inside = (np.bincount(each.ravel(), minlength=count + 1) for each in (labels, labels[organ]))
     other = inside < _LEAST_INSIDE * sizes
     other[0] = False
-    return ndimage.binary_dilation(other[labels], iterations=_REGROWN, mask=gas)
+    return grown(other[labels], _REGROWN, gas)
 
 
 def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float32]:
