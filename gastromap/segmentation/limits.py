@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gastromap.errors import ModelError
@@ -46,6 +46,9 @@ class FinderLimits:
         What lies around the wall network's highest logit in the stomach, down to so much below it, counts as a part of
         this weight (squared probabilities times voxels) unless what the fine network marked there weighs more. 0: it
         does not.
+    wall_alone_thick, thick_mm : float, float, optional
+        ``wall_alone`` from this distance of neighbouring slices on: in thick slices, a wall that runs aslant looks like
+        one without layers. None: at none.
     wall_sure : float, optional
         Logit of the wall network from which a part is a tumour, however doubtful the fine network is, where it is alone
         or at most ``doubtful_parts`` are marked. A part of the wall network alone needs it.
@@ -66,7 +69,17 @@ class FinderLimits:
     wall_weight: float = 0.0
     wall_drop: float = 1.5
     wall_alone: float = 0.0
+    wall_alone_thick: float = 0.0
+    thick_mm: float | None = None
     wall_sure: float | None = None
+
+    def for_step(self, step_mm: float) -> FinderLimits:
+        """Limits for a volume whose neighbouring slices lie so far apart."""
+        return (
+            self
+            if self.thick_mm is None or step_mm < self.thick_mm
+            else replace(self, wall_alone=self.wall_alone_thick)
+        )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> FinderLimits:

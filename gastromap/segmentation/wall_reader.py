@@ -16,7 +16,7 @@ __all__ = ["WallReader"]
 #: Logit where there is no wall.
 _NOTHING = -6.0
 #: Cells, a standard deviation: one cell alone is no tumour.
-_SMOOTHING = 1.0
+_SMOOTHING = 0.4
 
 
 class WallReader:
@@ -25,7 +25,7 @@ class WallReader:
     Parameters
     ----------
     network : nn.Module
-        Logits (1, 1, D, H, W) of a profile (:class:`gastromap.models.wall.WallNet`).
+        Logits (1, 1, cells, 1, 1) of cells of a profile (:class:`gastromap.models.wall.WallNet`).
     device : torch.device
     """
 
@@ -56,8 +56,10 @@ class WallReader:
             -6 where there is no wall.
         """
         profile = wall_profile(hu, affine_lps, stomach, stomach_grid)
-        values = torch.from_numpy(profile.values.astype(np.float32))[None]
-        logits = self._network(values.to(self._device))[0, 0].float().cpu().numpy()
-        smooth = ndimage.gaussian_filter(np.where(profile.wall, logits, _NOTHING), _SMOOTHING)
+        logits = np.full(profile.wall.shape, _NOTHING, np.float32)
+        # Each cell is judged by itself, and one in ten holds wall.
+        cells = torch.from_numpy(profile.values[:, profile.wall].astype(np.float32))[None, :, :, None, None]
+        logits[profile.wall] = self._network(cells.to(self._device)).flatten().float().cpu().numpy()
+        smooth = ndimage.gaussian_filter(logits, _SMOOTHING)
         # Zero is what lies outside.
         return to_source(smooth - _NOTHING, profile.grid, grid.affine_lps, grid.shape) + _NOTHING

@@ -129,8 +129,17 @@ def test_a_tumour_that_the_wall_network_alone_sees_is_found_where_it_says() -> N
         distance = np.linalg.norm(points_of(grid.affine_lps, grid.shape) - centre, axis=-1)
         return np.clip(radius + 1 - distance, -6, 4).astype(np.float32)
 
-    for sure, reason in ((3.0, ""), (5.0, "no tumour found"), (None, "no tumour found")):
-        finder = _finder(wall_weight=1.0, wall_drop=3.0, wall_alone=10.0, wall_sure=sure)
+    step = float(np.linalg.norm(_FEET_TO_HEAD[:3, 2]))
+    cases = (
+        ({"wall_sure": 3.0}, ""),
+        ({"wall_sure": 5.0}, "no tumour found"),
+        ({"wall_sure": None}, "no tumour found"),
+        # No part of its own from this distance of the slices on.
+        ({"wall_sure": 3.0, "thick_mm": step}, "no tumour found"),
+        ({"wall_sure": 3.0, "thick_mm": step + 0.1}, ""),
+    )
+    for limits, reason in cases:
+        finder = _finder(wall_weight=1.0, wall_drop=3.0, wall_alone=10.0, **limits)
         finder._wall = a_ball
         found = finder(hu, _FEET_TO_HEAD)
         assert found.reason == reason
@@ -166,7 +175,7 @@ def test_windows_far_from_the_stomach_are_not_computed_which_changes_nothing(mon
     for skipping in (True, False):
         finder = _finder(window=(16, 32, 32))
         windows: list[Tensor] = []
-        finder._fine.register_forward_hook(lambda _network, given, _output, seen=windows: seen.append(given[0]))
+        finder._fine.register_forward_hook(lambda _network, given, _output, seen=windows: seen.extend(given[0]))
         if not skipping:
             monkeypatch.setattr(finder, "_looked_at", lambda window, fine=finder._fine: fine(window[:, :1]))
         masks[skipping] = finder(hu, _FEET_TO_HEAD).mask

@@ -141,3 +141,10 @@ def test_what_is_sure_or_doubtful_but_alone_or_sure_by_its_wall_is_a_tumour(
 
 def test_without_a_limit_the_wall_network_makes_no_tumour() -> None:
     assert not is_tumour(replace(_PART, wall_logit=20.0), replace(_LIMITS, wall_sure=None))
+
+
+def test_in_thick_slices_the_part_of_the_wall_network_has_a_weight_of_its_own() -> None:
+    limits = replace(_LIMITS, wall_alone_thick=2.0, thick_mm=2.5)
+    assert limits.for_step(2.4) == limits
+    assert limits.for_step(2.5) == replace(limits, wall_alone=2.0)
+    assert _LIMITS.for_step(5.0) == _LIMITS
