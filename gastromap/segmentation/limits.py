@@ -75,11 +75,9 @@ class FinderLimits:
 
     def for_step(self, step_mm: float) -> FinderLimits:
         """Limits for a volume whose neighbouring slices lie so far apart."""
-        return (
-            self
-            if self.thick_mm is None or step_mm < self.thick_mm
-            else replace(self, wall_alone=self.wall_alone_thick)
-        )
+        if self.thick_mm is None or step_mm < self.thick_mm:
+            return self
+        return replace(self, wall_alone=self.wall_alone_thick)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> FinderLimits:

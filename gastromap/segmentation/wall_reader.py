@@ -15,7 +15,7 @@ __all__ = ["WallReader"]
 
 #: Logit where there is no wall.
 _NOTHING = -6.0
-#: Cells, a standard deviation: one cell alone is no tumour.
+#: Cells, a standard deviation; with a whole cell small tumours drown.
 _SMOOTHING = 0.4
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from gastromap.nifti import write_nifti
 from gastromap.synthetic.export_scan import Scan
-from gastromap.synthetic.types import PixelGrid
 
 __all__ = ["STOMACH_LABEL", "TUMOUR_LABEL", "write_close", "write_crop", "write_key_slices"]
 
@@ -64,9 +63,7 @@ def write_crop(scan: Scan, image: Path, mask: Path, *, whole: bool = False) -> N
     """
     labels = np.zeros((len(scan.z_mm), scan.grid.rows, scan.grid.columns), dtype=np.uint8)
     for index in range(len(scan.z_mm)):
-        masks = scan.masks(index)
-        labels[index][masks["stomach"]] = STOMACH_LABEL
-        labels[index][masks["tumour"]] = TUMOUR_LABEL
+        labels[index] = _labelled(scan.masks(index))
     margin = round(_MARGIN_MM / scan.grid.spacing_mm)
     rows, columns = slice(0, scan.grid.rows), slice(0, scan.grid.columns)
     if not whole:
@@ -99,10 +96,10 @@ def write_close(scan: Scan, image: Path, mask: Path) -> None:
         slice(part.start * times, part.stop * times)
         for part in (_span(there.max(axis=axes), margin) for axes in ((0, 2), (0, 1)))
     )
-    grid = PixelGrid(
-        rows.stop - rows.start,
-        columns.stop - columns.start,
-        step,
+    grid = replace(
+        scan.grid,
+        rows=rows.stop - rows.start,
+        columns=columns.stop - columns.start,
         centre_x_mm=(columns.start + columns.stop - scan.grid.columns) / 2 * step + scan.grid.centre_x_mm,
         centre_y_mm=(rows.start + rows.stop - scan.grid.rows) / 2 * step + scan.grid.centre_y_mm,
     )
@@ -110,12 +107,17 @@ def write_close(scan: Scan, image: Path, mask: Path) -> None:
     for index in range(slices.start, slices.stop):
         z = float(scan.z_mm[index])
         hu.append(scan.reconstruct(z, scan.scanner, phase="portal", label=f"close {index}", grid=grid))
-        masks = scan.masks_at(z, grid)
-        labels.append(masks["stomach"] * np.uint8(STOMACH_LABEL))
-        labels[-1][masks["tumour"]] = TUMOUR_LABEL
+        labels.append(_labelled(scan.masks_at(z, grid)))
     affine = scan.affine_lps(first=slices.start, row=rows.start, column=columns.start)
     _write(np.stack(hu), affine, image)
     _write(np.stack(labels), affine, mask)
+
+
+def _labelled(masks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    labels = np.zeros(masks["stomach"].shape, np.uint8)
+    labels[masks["stomach"]] = STOMACH_LABEL
+    labels[masks["tumour"]] = TUMOUR_LABEL
+    return labels
 
 
 def _span(used: NDArray[np.uint8], margin: int) -> slice:

@@ -102,8 +102,7 @@ def publish_segmentation(
         card.write(staging)
         if second_look is not None:
             sha256 = store_part(second_look, staging / LOOK_WEIGHTS, LOOK_PREFIX, behind=staging / WEIGHTS_NAME)
-            card = ModelCard.read(second_look)
-            card = card.published(weights_sha256=sha256, training={**made, **_own_data(card)})
+            card = _finished(second_look, sha256, made)
             card_name = LOOK_CARD
             card.write(staging, card_name)
         metrics = _measured(staging, card, card_name, splits, tumour_value=tumour_value, progress=progress)
@@ -189,13 +188,14 @@ def _measured(
 
 def _halved(stages: Sequence[Path], staging: Path, name: str, training: Mapping[str, Any]) -> ModelCard:
     sha256 = store_weights(stages, staging / name, precision=str(training["precision"]))
-    card = ModelCard.read(stages[-1])
+    return _finished(stages[-1], sha256, training)
+
+
+def _finished(run: Path, sha256: str, training: Mapping[str, Any]) -> ModelCard:
+    card = ModelCard.read(run)
     # The volumes that are searched now need not be those of the training.
-    return card.published(weights_sha256=sha256, training={**training, **_own_data(card)})
-
-
-def _own_data(card: ModelCard) -> dict[str, Any]:
-    return {key: value for key, value in card.training.items() if key == "data"}
+    own = {key: value for key, value in card.training.items() if key == "data"}
+    return card.published(weights_sha256=sha256, training={**training, **own})
 
 
 def finder_metrics(

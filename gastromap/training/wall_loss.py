@@ -28,7 +28,7 @@ class WallLoss(nn.Module):
 
     The finder takes the highest place of a stomach, and of ten thousand cells one that is wrong by chance is enough to
     lose the tumour. The third part is that question (ListNet; Cao et al., ICML 2007). On 73 synthetic stomachs, nearly
-    all T1, the mean of log2(1 + cells elsewhere higher than the tumour) fell from 2.1 to 1.5 with it, and not without.
+    all T1, the mean of log2(1 + cells elsewhere higher than the tumour) fell from 1.6 to 0.8 with it, to 1.4 without.
     """
 
     def __init__(self, *, balance: float = 30.0, highest: float = 2.0) -> None:
