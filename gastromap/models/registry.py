@@ -19,6 +19,7 @@ NETWORK_TYPES: Final = MappingProxyType(
         "SegmentationNet": "gastromap.models.longitudinal.segmentation",
         "LongitudinalNet": "gastromap.models.longitudinal.network",
         "WallNet": "gastromap.models.wall",
+        "WallContextNet": "gastromap.models.wall",
         "SegResNet": "monai.networks.nets.segresnet",
     }
 )

@@ -95,7 +95,7 @@ class TumourFinder:
         Gives logits (1, 1, D, H, W) of the tumour.
     limits : FinderLimits, optional
     wall : nn.Module, optional
-        Gives logits of the cells of a depth profile of the wall (:class:`gastromap.models.wall.WallNet`), which have a
+        Gives logits of the cells of a depth profile of the wall (:mod:`gastromap.models.wall`), which have a
         say in where the tumour is.
     device : torch.device, optional
         Default: a CUDA GPU when there is one.

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
+from gastromap.models.wall import NO_WALL_LOGIT
 from gastromap.preprocessing.volume import PatientGrid, to_source
 from gastromap.preprocessing.wall import wall_profile
 
 __all__ = ["WallReader"]
 
-#: Logit where there is no wall.
-_NOTHING = -6.0
 #: Cells, a standard deviation; with a whole cell small tumours drown.
 _SMOOTHING = 0.4
 
@@ -25,7 +24,7 @@ class WallReader:
     Parameters
     ----------
     network : nn.Module
-        Logits (1, 1, cells, 1, 1) of cells of a profile (:class:`gastromap.models.wall.WallNet`).
+        Logits (1, 1, D, H, W) of the cells of a profile (:mod:`gastromap.models.wall`).
     device : torch.device
     """
 
@@ -56,10 +55,8 @@ class WallReader:
             -6 where there is no wall.
         """
         profile = wall_profile(hu, affine_lps, stomach, stomach_grid)
-        logits = np.full(profile.wall.shape, _NOTHING, np.float32)
-        # Each cell is judged by itself, and one in ten holds wall.
-        cells = torch.from_numpy(profile.values[:, profile.wall].astype(np.float32))[None, :, :, None, None]
-        logits[profile.wall] = self._network(cells.to(self._device)).flatten().float().cpu().numpy()
-        smooth = ndimage.gaussian_filter(logits, _SMOOTHING)
+        cells = torch.from_numpy(profile.values)[None].to(self._device).float()
+        judged = self._network(cells)[0, 0].float().cpu().numpy()
+        smooth = ndimage.gaussian_filter(np.where(profile.wall, judged, NO_WALL_LOGIT), _SMOOTHING)
         # Zero is what lies outside.
-        return to_source(smooth - _NOTHING, profile.grid, grid.affine_lps, grid.shape) + _NOTHING
+        return to_source(smooth - NO_WALL_LOGIT, profile.grid, grid.affine_lps, grid.shape) + NO_WALL_LOGIT

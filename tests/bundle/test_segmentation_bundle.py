@@ -122,3 +122,14 @@ class TestCommands:
         card.build().load_state_dict(weights)
         # Its scale is that of the cells it was shown, not that of a new network.
         assert not torch.allclose(weights["scale.running_mean"], torch.zeros(()))
+        # Behind it, what the cells around one say.
+        run_bundle(
+            BUNDLE,
+            "--config_file", "['configs/train.yaml','configs/wall.yaml','configs/wall_context.yaml']",
+            "--dataset_dir", str(volumes), "--ckpt_dir", str(tmp_path / "context"), "--organ", "[1,2]",
+            "--initial_weights", str(tmp_path / "model.pt"), "--max_epochs", "1", "--network_args::channels", "8",
+        )  # fmt: skip
+        behind = torch.load(tmp_path / "context/model.pt", weights_only=True)
+        ModelCard.read(tmp_path / "context").build().load_state_dict(behind)
+        assert all(torch.equal(behind[name], value) for name, value in weights.items())
+        assert behind["context.out.weight"].any()

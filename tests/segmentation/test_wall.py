@@ -10,7 +10,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from segmentation.test_finder import points_of
 
 from gastromap.errors import UsageError
-from gastromap.models.wall import WallNet
+from gastromap.models.wall import NO_WALL_LOGIT, WallContextNet, WallNet
 from gastromap.preprocessing.transforms import RAS_TO_LPS
 from gastromap.preprocessing.volume import PatientGrid, sample_mask
 from gastromap.preprocessing.wall import DEPTHS_MM, WALL_CHANNELS, WallProfile, wall_profile
@@ -230,6 +230,58 @@ def test_the_network_judges_each_cell_by_itself() -> None:
     order = torch.randperm(60)
     shuffled = cells.flatten(2)[:, :, order].reshape(cells.shape)
     torch.testing.assert_close(net(shuffled).flatten(), net(cells).flatten()[order])
+
+
+def _wall(channels: int = 6) -> torch.Tensor:
+    """A profile of which a part is wall, in two stomachs."""
+    torch.manual_seed(1)
+    return torch.randn(2, channels, 6, 7, 8) * (torch.rand(2, 1, 6, 7, 8) < 0.4)
+
+
+def _context_net(*, trained: bool) -> WallContextNet:
+    torch.manual_seed(0)
+    net = WallContextNet(16, in_channels=6, width=5, hidden=12).eval()
+    if trained:
+        torch.nn.init.normal_(net.context["out"].weight)
+    return net
+
+
+def test_the_network_with_context_begins_with_what_the_other_says_and_cells_without_wall_have_a_low_logit() -> None:
+    net, profile = _context_net(trained=False), _wall()
+    alone = WallNet(16, in_channels=6).eval()
+    alone.load_state_dict({name: value for name, value in net.state_dict().items() if not name.startswith("context.")})
+    torch.testing.assert_close(net(profile), alone(profile))
+    empty = (profile == 0).all(dim=1)
+    assert 0.4 < empty.float().mean() < 0.8
+    assert (net(profile)[:, 0][empty] == NO_WALL_LOGIT).all()
+    assert net(profile)[:, 0][~empty].std() > 0.01
+
+
+def test_looking_neighbours_up_is_a_convolution_over_the_wall() -> None:
+    net, profile = _context_net(trained=True), _wall()
+    wall = (profile != 0).any(dim=1, keepdim=True)
+    part = net.context
+
+    def convolved(values: torch.Tensor, narrow: torch.nn.Linear, read: torch.nn.Linear) -> torch.Tensor:
+        seen = torch.relu(torch.einsum("bcdhw,nc->bndhw", values, narrow.weight) + narrow.bias[:, None, None, None])
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1) * wall
+        kernel = read.weight.reshape(len(read.weight), 3, 3, 3, -1).permute(0, 4, 1, 2, 3)
+        return torch.relu(torch.nn.functional.conv3d(seen, kernel, read.bias, padding=1))
+
+    described = net.hidden(net.scale(profile))
+    values = convolved(described, part["narrow_1"], part["read_1"])
+    values = convolved(values, part["narrow_2"], part["read_2"])
+    out = net.out(described) + torch.einsum("bcdhw,nc->bndhw", values, part["out"].weight) + part["out"].bias
+    torch.testing.assert_close(net(profile)[wall], out[wall], rtol=1e-4, atol=1e-4)
+
+
+def test_training_the_context_leaves_the_statistics_of_the_drawn_cells_and_a_stomach_without_wall_is_no_error() -> None:
+    net, profile = _context_net(trained=True).train(), _wall()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net(profile).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net(torch.zeros_like(profile)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.context.parameters())
 
 
 def test_a_hit_is_a_highest_cell_in_the_tumour_or_beside_it_and_volumes_without_tumour_do_not_count() -> None:

@@ -52,6 +52,18 @@ def test_stomachs_without_tumour_have_no_highest_cell_to_find() -> None:
     assert more.item() == pytest.approx(math.log(10 / 2))
 
 
+def test_cells_that_do_not_count_change_nothing() -> None:
+    torch.manual_seed(0)
+    logits, label = torch.randn(2, 1, 10, 1, 1), _batch()[1]
+    more = torch.cat([logits, torch.full((2, 1, 4, 1, 1), 50.0)], dim=2)
+    beside = torch.zeros(2, 2, 14, 1, 1)
+    beside[:, :1, :10] = label
+    beside[:, 1, :10] = 1
+    assert WallLoss()(more, beside).item() == pytest.approx(WallLoss()(logits, label).item())
+    beside[:, 1] = 0
+    assert WallLoss()(more, beside).item() == 0
+
+
 def test_gradients_are_finite_in_half_precision_logits_and_raise_the_tumour() -> None:
     logits, label = _batch()
     given = logits.to(torch.bfloat16).requires_grad_()
