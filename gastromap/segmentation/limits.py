@@ -46,6 +46,9 @@ class FinderLimits:
         What lies around the wall network's highest logit in the stomach, down to so much below it, counts as a part of
         this weight (squared probabilities times voxels) unless what the fine network marked there weighs more. 0: it
         does not.
+    wall_border : float, optional
+        Logit down to which it reaches where that is farther: of a tumour of which the wall network is sure,
+        ``wall_drop`` leaves the middle alone.
     wall_alone_thick, thick_mm : float, float, optional
         ``wall_alone`` from this distance of neighbouring slices on: in thick slices, a wall that runs aslant looks like
         one without layers. None: at none.
@@ -68,6 +71,7 @@ class FinderLimits:
     stomach_ml: float = 20.0
     wall_weight: float = 0.0
     wall_drop: float = 1.5
+    wall_border: float | None = None
     wall_alone: float = 0.0
     wall_alone_thick: float = 0.0
     thick_mm: float | None = None

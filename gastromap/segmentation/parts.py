@@ -140,6 +140,8 @@ def _with_wall_alone(
     in_core = np.where(core, wall, -np.inf)
     highest = np.unravel_index(in_core.argmax(), wall.shape)
     least = float(in_core[highest]) - limits.wall_drop
+    if limits.wall_border is not None:
+        least = min(least, limits.wall_border)
     labels, _ = ndimage.label(wall >= least, structure=TOUCHING)
     alone = np.asarray(labels == labels[highest])
     touched = np.unique(fine[ndimage.binary_dilation(alone, TOUCHING)])

@@ -155,7 +155,8 @@ def publish_wall(
             if (models / name).is_file():
                 (staging / name).symlink_to((models / name).resolve())
         made = _facts(command, splits)
-        used = {**asdict(finder_limits(staging)), **(limits or {})}
+        # Those of an earlier wall network too.
+        used = {**asdict(finder_limits(models)), **(limits or {})}
         made["limits"] = asdict(FinderLimits.from_mapping(used))
         card = _halved([run], staging, WALL_WEIGHTS, made)
         card.write(staging, WALL_CARD)

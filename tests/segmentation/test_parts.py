@@ -102,6 +102,21 @@ def test_the_border_of_a_part_of_the_wall_network_lies_so_far_below_its_highest_
     assert 5.0 - 0.5 * border == pytest.approx(5.0 - _LIMITS.wall_drop, abs=0.05)
 
 
+def test_where_the_wall_network_is_sure_its_part_reaches_down_to_a_logit() -> None:
+    """A fixed fall would leave the middle of the tumour alone."""
+    wall = np.broadcast_to(np.linspace(9.0, -9.0, 20)[:, None, None], _SHAPE).astype(np.float32)
+    sizes = {}
+    for top in (9.0, 1.5):
+        part = heaviest_part(_map(0.0), _CORE, replace(_LIMITS, wall_border=1.0), np.minimum(wall, top))
+        assert part is not None
+        sizes[top] = _where(part).any(axis=(1, 2)).sum()
+    fall = heaviest_part(_map(0.0), _CORE, _LIMITS, np.minimum(wall, 1.5))
+    assert fall is not None
+    # 9 of 20 layers lie above a logit of 1; the fall of a low one goes further than that.
+    assert sizes[9.0] == pytest.approx(9, abs=1)
+    assert sizes[1.5] == _where(fall).any(axis=(1, 2)).sum() > sizes[9.0]
+
+
 def test_of_what_the_wall_network_marks_the_place_of_the_highest_logit_in_the_stomach_counts() -> None:
     core = _CORE.copy()
     core[_LARGE] = False

@@ -287,6 +287,12 @@ class TestWall:
         assert finder.limits == expected
         assert finder._wall is not None
 
+    def test_in_place_of_an_earlier_one_keeps_its_limits_too(self, models: Path, run: Path, tmp_path: Path) -> None:
+        publish_wall(run, tmp_path, models.parent, command="wall", limits={"wall_weight": 2.0})
+        publish_wall(run, tmp_path, models.parent, command="next", limits={"wall_border": 0.5})
+        expected = FinderLimits(window=(32, 32, 32), stomach_ml=0.0, probability=0.7, wall_weight=2.0, wall_border=0.5)
+        assert TumourFinder.load(models).limits == expected
+
     def test_is_part_of_the_identity_of_the_model(self, models: Path, run: Path, tmp_path: Path) -> None:
         alone = shown_card(models)
         assert alone.weights_sha256 == fine_card(models).weights_sha256
