@@ -112,10 +112,10 @@ class WallContextNet(WallNet):
         # A stomach without wall has a gradient as well, of nothing.
         return _of_walls(without_meta(profile), self._in_context) + 0 * next(self.context.parameters()).sum()
 
-    def _in_context(self, cells: Tensor, neighbours: Callable[[], Tensor]) -> Tensor:
+    def _in_context(self, cells: Tensor, wall: Tensor) -> Tensor:
         described = self._described(cells)
         own: Tensor = self.out(described)
-        part, numbers = self.context, neighbours()
+        part, numbers = self.context, _neighbours(wall)
         values = described.flatten(2)[0].T
         for turn in ("1", "2"):
             seen = _looked_up(torch.relu(part[f"narrow_{turn}"](values)), numbers)
@@ -123,10 +123,10 @@ class WallContextNet(WallNet):
         return own + part["out"](values).reshape(own.shape)
 
 
-def _of_walls(profile: Tensor, judge: Callable[[Tensor, Callable[[], Tensor]], Tensor]) -> Tensor:
+def _of_walls(profile: Tensor, judge: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Logits of those cells that hold wall, stomach by stomach.
 
-    ``judge`` gets (1, channels, n, 1, 1) and what gives the numbers of their neighbours, (n, 27), n for none.
+    ``judge`` gets these cells, (1, channels, n, 1, 1), and where they lie, (D, H, W).
     """
     out = []
     for values in profile:
@@ -134,8 +134,7 @@ def _of_walls(profile: Tensor, judge: Callable[[Tensor, Callable[[], Tensor]], T
         logits = values.new_full(wall.shape, NO_WALL_LOGIT, dtype=torch.float32)
         if wall.any():
             cells = values[:, wall][None, :, :, None, None]
-            judged = judge(cells, lambda wall=wall: _neighbours(wall))  # type: ignore[misc]
-            logits[wall] = judged.flatten().float()
+            logits[wall] = judge(cells, wall).flatten().float()
         out.append(logits)
     return torch.stack(out)[:, None]
 

@@ -10,6 +10,8 @@ from monai.metrics.utils import do_metric_reduction
 from monai.utils import MetricReduction
 from torch import Tensor, nn
 
+from gastromap.training.segmentation_loss import target_and_counts
+
 __all__ = ["HighestCellHit"]
 
 
@@ -24,10 +26,10 @@ class HighestCellHit(CumulativeIterationMetric):
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **_: Any) -> Tensor:
         assert y is not None  # noqa: S101 -- the handler gives both
-        scores, label = y_pred[:, 0].float(), y[:, :1].float()
-        looked = y[:, 1] > 0 if y.shape[1] > 1 else torch.ones_like(scores, dtype=torch.bool)
+        scores = y_pred[:, 0].float()
+        label, counts = target_and_counts(y, 1)
         near = nn.functional.max_pool3d(label, 3, 1, 1)[:, 0].flatten(1)
-        highest = scores.masked_fill(~looked, -torch.inf).flatten(1).argmax(dim=1, keepdim=True)
+        highest = scores.masked_fill(counts[:, 0] == 0, -torch.inf).flatten(1).argmax(dim=1, keepdim=True)
         hits = near.gather(1, highest)
         return torch.where(label.flatten(1).amax(dim=1, keepdim=True) > 0, hits, torch.nan)
 

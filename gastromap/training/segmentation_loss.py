@@ -11,10 +11,21 @@ from monai.losses import DiceLoss
 from monai.transforms import MapTransform
 from torch import Tensor, nn
 
-__all__ = ["DiceBceLoss", "SplitAttendedd"]
+__all__ = ["DiceBceLoss", "SplitAttendedd", "target_and_counts"]
 
 #: Of a cell: what makes it one with tumour, and what of it must be attended to so that it counts.
 _TUMOUR_SHARE, _ATTENDED_SHARE = 0.25, 0.5
+
+
+def target_and_counts(label: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Target (batch, channels, ...) of a label, and its further channel (batch, 1, ...), all ones where there is none.
+
+    That channel says where a loss or a metric counts. Both are float32.
+    """
+    target = label[:, :channels].to(torch.float32)
+    if label.shape[1] > channels:
+        return target, label[:, channels:].to(torch.float32)
+    return target, torch.ones_like(target[:, :1])
 
 
 class DiceBceLoss(nn.Module):
@@ -68,8 +79,7 @@ class DiceBceLoss(nn.Module):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Loss, a scalar."""
         channels = logits.shape[1]
-        target = label[:, :channels].to(torch.float32)
-        counts = label[:, channels:].to(torch.float32) if label.shape[1] > channels else torch.ones_like(target[:, :1])
+        target, counts = target_and_counts(label, channels)
         logits = logits.to(torch.float32)
         target = target * counts
         entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * counts

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gastromap.training.segmentation_loss import target_and_counts
+
 __all__ = ["WallLoss"]
 
 
@@ -37,9 +39,8 @@ class WallLoss(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Loss, a scalar."""
-        target = label[:, 0].flatten(1).float()
-        counts = label[:, 1].flatten(1) > 0 if label.shape[1] > 1 else torch.ones_like(target, dtype=torch.bool)
-        logits = logits[:, 0].flatten(1).float()
+        target, attended = (each.flatten(1) for each in target_and_counts(label, 1))
+        counts, logits = attended > 0, logits.flatten(1).float()
         if not counts.any():
             return 0 * logits.sum()
         entropy = nn.functional.binary_cross_entropy_with_logits
