@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with datalist.json")
     parser.add_argument("--model", type=Path, default=Path("bundles"), metavar="DIR")
     parser.add_argument("--patients", type=int, default=20)
-    parser.add_argument("--occluded", type=int, default=3, help="patients with occlusion, about 4 minutes each")
+    parser.add_argument(
+        "--occluded", type=int, default=3, help="patients with occlusion, 1,024 readings each: 4 to 15 minutes"
+    )
     parser.add_argument("--cube", type=float, default=16.0, metavar="MM", help="side of the cubes (default: 16)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
@@ -109,10 +111,11 @@ def measure(models: Path, data: Path, *, patients: int, occluded: int, cube_mm: 
             if first.std() > 0 and second.std() > 0:
                 found["weights"][target].append(float(spearmanr(first, second).statistic))
         tumour = masks > 0.5
-        if tumour.flatten(1).any(1).all():
+        places = _places(tumour, rng)
+        # A tumour that fills half of the cube has no other place to be compared with.
+        if places:
             moved = model.scores(filled(image, tumour), torch.where(tumour, 0.0, masks))
-            places = [other_place(tumour, rng) for _ in range(_PLACES)]
-            others = [model.scores(filled(image, place), masks) for place in places if place is not None]
+            others = [model.scores(filled(image, place), masks) for place in places]
             for target in _TARGETS:
                 found["tumour"][target].append(abs(moved[target] - plain[target]))
                 found["elsewhere"][target].append(float(np.mean([abs(o[target] - plain[target]) for o in others])))
@@ -138,6 +141,14 @@ def filled(image: Tensor, region: Tensor) -> Tensor:
         grown = torch.nn.functional.max_pool3d(inside[None, None].float(), side, stride=1, padding=_AROUND)[0, 0] > 0
         out[scan][part] = image[scan][box][grown & ~inside].median()
     return out
+
+
+def _places(tumour: Tensor, rng: np.random.Generator) -> list[Tensor]:
+    """Other places for the tumours of a pair; none where a scan has no tumour."""
+    if not tumour.flatten(1).any(1).all():
+        return []
+    drawn = [other_place(tumour, rng) for _ in range(_PLACES)]
+    return [place for place in drawn if place is not None]
 
 
 def other_place(region: Tensor, rng: np.random.Generator) -> Tensor | None:

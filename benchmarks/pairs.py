@@ -1,9 +1,10 @@
 """``python -m benchmarks.pairs``: what one pair of scans costs the longitudinal network, preset ``default``.
 
-Inference of a pair with masks, and a training step (batch 1, bfloat16, AdamW), on all cores; beside them a plain 3D
-network on the same cubes, MONAI's DenseNet121, which reads both scans one after the other and joins its features. Each
-form runs in a process of its own; memory is the peak of that process over what it holds with the libraries imported,
-which stands beside it: ``import monai`` loads the SDK of MONAI Deploy and Holoscan too where they are installed.
+Inference of a pair with masks, and a training step (batch 1, AdamW, bfloat16 where the CPU computes in it), on all
+cores; beside them a plain 3D network on the same cubes, MONAI's DenseNet121, which reads both scans one after the other
+and joins its features. Each form runs in a process of its own; memory is the peak of that process over what it holds
+with the libraries imported, which stands beside it: ``import monai`` loads the SDK of MONAI Deploy and Holoscan too
+where they are installed.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class _Plain(nn.Module):
         return out
 
 
-def measure(form: str, rounds: int) -> Cost:
+def measure(form: str, rounds: int, precision: str) -> Cost:
     """Cost of ``longitudinal`` or ``densenet``; call it in a fresh process."""
     from gastromap.models.longitudinal import LongitudinalNet
     from gastromap.training import AutocastInferer
@@ -81,7 +82,7 @@ def measure(form: str, rounds: int) -> Cost:
 
     optimiser = torch.optim.AdamW(network.parameters(), fused=True)
     loss = MultitaskLoss([6.0 * k for k in range(_INTERVALS + 1)])
-    inferer = AutocastInferer(dtype="bfloat16")
+    inferer = AutocastInferer(dtype=precision)
 
     def step() -> None:
         network.train()
@@ -111,12 +112,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default: %(default)s)")
     given = parser.parse_args(argv)
-    facts = {**machine(torch.device("cpu")), "load_average": load_average()}
+    from gastromap.training import best_precision
+
+    cpu = torch.device("cpu")
+    precision = best_precision(cpu)
+    facts = {**machine(cpu), "load_average": load_average(), "training": precision}
     forms = {"longitudinal, default": "longitudinal", "DenseNet121, both scans": "densenet"}
-    found = {name: in_fresh_process(measure, form, max(given.rounds, 1)) for name, form in forms.items()}
+    found = {name: in_fresh_process(measure, form, max(given.rounds, 1), precision) for name, form in forms.items()}
     rows = [[name, *(f"{value:.2f}" for value in asdict(cost).values())] for name, cost in found.items()]
     header = ["one pair, 2 x 64 x 128 x 128", "inference s", "step s", "inference GB", "step GB", "libraries GB"]
-    print(render("A pair of scans", header, rows))
+    print(render(f"A pair of scans, trained in {precision}", header, rows))
     ours, peer = found.values()
     ratios = [f"{mine / other:.2f}" for mine, other in zip(astuple(ours)[:4], astuple(peer)[:4], strict=True)]
     print(f"  Ours to the peer: inference {ratios[0]}, step {ratios[1]}, memory {ratios[2]} and {ratios[3]}.")

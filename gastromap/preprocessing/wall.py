@@ -7,7 +7,10 @@ millimetres along the wall, at a given depth, they stand out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK
@@ -45,6 +48,9 @@ _OPENED, _REGROWN = 2, 4
 _MARGIN_MM = 12.0
 #: Cells with fewer voxels of the wall are none of it.
 _LEAST_VOXELS = 8
+
+_First = TypeVar("_First")
+_Second = TypeVar("_Second")
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,10 @@ def wall_profile(
     """
     grid = _grid(stomach, stomach_grid)
     low_hu, high_hu = SOFT_TISSUE_HU
-    values = sample_ct(hu, affine_lps, grid) * (high_hu - low_hu) + low_hu
-    organ = sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5
+    values, organ = _both(
+        lambda: sample_ct(hu, affine_lps, grid) * (high_hu - low_hu) + low_hu,
+        lambda: sample_mask(stomach, stomach_grid.affine_lps, grid) >= 0.5,
+    )
     depth = _depth_mm(values, organ)
     layers = _layers(values, depth)
     wall = layers[:, 0].sum(axis=0) >= _LEAST_VOXELS
@@ -109,17 +117,14 @@ def _grid(stomach: NDArray[np.bool_], stomach_grid: PatientGrid) -> PatientGrid:
 
 def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance from the lumen's border, negative in it."""
-    smooth, border = _smoothed(values, _SMOOTH_MM), _smoothed(values, _BORDER_MM)
-    lumen = np.zeros(values.shape, np.bool_)
+    smooth, border = _both(lambda: _smoothed(values, _SMOOTH_MM), lambda: _smoothed(values, _BORDER_MM))
     inside = organ & ~_elsewhere(smooth < _GAS_HU, organ)
     # Half-way between gas and wall is brighter than half-way between gas and fluid, and darker than fluid.
-    for low, high, end in ((-np.inf, _GAS_HU, _GAS_END_HU), (*_FLUID_HU, _FLUID_END_HU)):
-        sure = opened((smooth > low) & (smooth < high) & inside, _OPENED)
-        labels, _ = ndimage.label(sure)
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        large = sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML
-        lumen |= grown(large[labels], _REGROWN, (border < end) & inside)
+    gas, fluid = _both(
+        lambda: _filled_with(smooth < _GAS_HU, border < _GAS_END_HU, inside),
+        lambda: _filled_with((smooth > _FLUID_HU[0]) & (smooth < _FLUID_HU[1]), border < _FLUID_END_HU, inside),
+    )
+    lumen = gas | fluid
     image = SimpleITK.GetImageFromArray(lumen.astype(np.uint8))
     image.SetSpacing(WALL_SPACING_MM[::-1])
     distance = SimpleITK.GetArrayFromImage(
@@ -128,6 +133,15 @@ def _depth_mm(values: NDArray[np.float32], organ: NDArray[np.bool_]) -> NDArray[
     # Neighbours share the steps of the voxels and the noise of the border; the border itself lies half a voxel outside
     # the last voxel of the lumen.
     return _smoothed(distance, _BORDER_MM) - WALL_SPACING_MM[1] / 2
+
+
+def _filled_with(content: NDArray[np.bool_], end: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lumen with one content: large pieces of what surely is it, grown up to where it may end."""
+    labels, _ = ndimage.label(opened(content & inside, _OPENED))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    large = sizes * np.prod(WALL_SPACING_MM) / 1000 >= _LEAST_LUMEN_ML
+    return grown(large[labels], _REGROWN, end & inside)
 
 
 def _elsewhere(gas: NDArray[np.bool_], organ: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -140,6 +154,13 @@ def _elsewhere(gas: NDArray[np.bool_], organ: NDArray[np.bool_]) -> NDArray[np.b
     other = inside < _LEAST_INSIDE * sizes
     other[0] = False
     return grown(other[labels], _REGROWN, gas)
+
+
+def _both(first: Callable[[], _First], second: Callable[[], _Second]) -> tuple[_First, _Second]:
+    """What two calls give, at the same time: numpy and scipy leave the interpreter to others while they count."""
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(second)
+        return first(), later.result()
 
 
 def _smoothed(values: NDArray[np.float32], sigma_mm: float) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from gastromap.training.caching import cached_dataset
 from gastromap.training.class_weights import class_weights
 from gastromap.training.cpu import BackgroundLoader, keep_memory
 from gastromap.training.datalist import read_datalist, with_leakage_notice
-from gastromap.training.inferer import AutocastInferer
+from gastromap.training.inferer import AutocastInferer, best_precision
 from gastromap.training.localisation import LocalisedIteration
 from gastromap.training.outputs import negative_log_likelihood, scores_and_labels, scores_and_one_hot
 from gastromap.training.resuming import is_main_process, resume, start_from
@@ -17,6 +17,7 @@ __all__ = [
     "BestWeights",
     "LocalisedIteration",
     "WithValidationMetrics",
+    "best_precision",
     "cached_dataset",
     "class_weights",
     "is_main_process",

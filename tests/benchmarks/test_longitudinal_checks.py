@@ -52,3 +52,18 @@ def test_the_command_reports_every_check(tmp_path: Path, capsys: pytest.CaptureF
         for target in ("lnm", "os_risk"):
             assert len(report[check][target]) == patients
     assert "Spearman of occlusion and Grad-CAM" in capsys.readouterr().out
+
+
+def test_a_tumour_without_another_place_is_left_out_of_the_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = make_longitudinal_bundle(tmp_path / "models")
+    data = write_pairs(tmp_path / "data", training=1, validation=1, test=2)
+    monkeypatch.setattr("benchmarks.longitudinal_checks.other_place", lambda region, rng: None)
+    out = tmp_path / "checks.json"
+    assert main(["--data", str(data), "--model", str(models), "--json", str(out), "--occluded", "0"]) == 0
+    report = json.loads(out.read_text())
+    assert report["tumour"]["lnm"] == report["elsewhere"]["lnm"] == []
+    shown = capsys.readouterr().out
+    assert "0 of 0" in shown
+    assert "nan" not in shown

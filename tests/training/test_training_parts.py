@@ -10,6 +10,7 @@ import ignite
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.bundle import ConfigParser
 
 from gastromap.errors import UsageError
 from gastromap.models import GTRNet
@@ -17,6 +18,7 @@ from gastromap.training import (
     AutocastInferer,
     BestWeights,
     LocalisedIteration,
+    best_precision,
     negative_log_likelihood,
     read_datalist,
     resume,
@@ -113,6 +115,49 @@ class TestMixedPrecision:
     def test_an_unknown_type_is_refused(self) -> None:
         with pytest.raises(ValueError, match="bfloat16"):
             AutocastInferer(dtype="int4")
+
+    @pytest.mark.parametrize(
+        ("instructions", "expected"),
+        [
+            ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
+            # oneDNN emulates bfloat16 here, no faster than float32.
+            ({"avx2": True, "avx512_f": True, "avx512_bw": True, "avx512_bf16": False}, "float32"),
+            ({"avx2": True, "avx512_bf16": True}, "bfloat16"),
+            ({"avx2": True, "amx_bf16": True}, "bfloat16"),
+            ({"neon": True}, "float32"),
+            ({"neon": True, "bf16": True}, "bfloat16"),
+        ],
+    )
+    def test_a_processor_trains_in_bfloat16_only_with_instructions_for_it(
+        self, monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], expected: str
+    ) -> None:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+        assert best_precision(torch.device("cpu")) == expected
+
+    def test_a_gpu_that_emulates_bfloat16_trains_in_float32(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+        assert best_precision(torch.device("cuda:0")) == "float32"
+
+    def test_this_processor_computes_in_the_precision_that_is_called_best(self) -> None:
+        """Against what the operating system says of it."""
+        cpuinfo = Path("/proc/cpuinfo")
+        if not cpuinfo.is_file():
+            pytest.skip("no /proc/cpuinfo here")
+        flags = set(cpuinfo.read_text().split())
+        able = flags & {"avx512_bf16", "amx_bf16", "bf16"}
+        assert best_precision(torch.device("cpu")) == ("bfloat16" if able else "float32")
+
+    @pytest.mark.parametrize("bundle", ["tstage_classification", "tumor_segmentation", "longitudinal_survival"])
+    def test_every_bundle_trains_in_the_best_precision_of_its_device(
+        self, monkeypatch: pytest.MonkeyPatch, bundle: str
+    ) -> None:
+        config = Path(__file__).parents[2] / f"bundles/gastric_{bundle}/configs/train.yaml"
+        for instructions, expected in (({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")):
+            monkeypatch.setattr(torch.cpu, "get_capabilities", instructions.copy)
+            parser = ConfigParser()
+            parser.read_config(str(config))
+            parser["device"] = "$torch.device('cpu')"
+            assert parser.get_parsed_content("precision") == expected
 
     @pytest.mark.parametrize("depth", [1, 2, 3, 4])
     def test_the_deepest_maps_of_small_crops_have_the_gradients_of_float32(self, depth: int) -> None:
