@@ -112,7 +112,6 @@ def measure(models: Path, data: Path, *, patients: int, occluded: int, cube_mm: 
                 found["weights"][target].append(float(spearmanr(first, second).statistic))
         tumour = masks > 0.5
         places = _places(tumour, rng)
-        # A tumour that fills half of the cube has no other place to be compared with.
         if places:
             moved = model.scores(filled(image, tumour), torch.where(tumour, 0.0, masks))
             others = [model.scores(filled(image, place), masks) for place in places]
@@ -144,7 +143,7 @@ def filled(image: Tensor, region: Tensor) -> Tensor:
 
 
 def _places(tumour: Tensor, rng: np.random.Generator) -> list[Tensor]:
-    """Other places for the tumours of a pair; none where a scan has no tumour."""
+    """Other places for the tumours of a pair; none where a scan has no tumour, or one that leaves no room."""
     if not tumour.flatten(1).any(1).all():
         return []
     drawn = [other_place(tumour, rng) for _ in range(_PLACES)]

@@ -120,7 +120,7 @@ class TestMixedPrecision:
         ("instructions", "expected"),
         [
             ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
-            # oneDNN emulates bfloat16 here, no faster than float32.
+            # Here oneDNN only emulates it.
             ({"avx2": True, "avx512_f": True, "avx512_bw": True, "avx512_bf16": False}, "float32"),
             ({"avx2": True, "avx512_bf16": True}, "bfloat16"),
             ({"avx2": True, "amx_bf16": True}, "bfloat16"),
